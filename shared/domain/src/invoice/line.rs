@@ -1,0 +1,119 @@
+//! One line of an invoice: an amount, the rows that make it, and where they come from.
+
+use crate::id::{MeterKey, PlanKey, PriceKey};
+use crate::money::Money;
+use crate::period::Period;
+use crate::rating::RatedRow;
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+/// What a line is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LineKind {
+    /// A flat price for a period.
+    Recurring,
+    /// What was used in a period.
+    Usage,
+    /// What usage that came late changes about a period that is billed already.
+    Adjustment,
+    /// What was paid in advance for time that is not served.
+    ProrationCredit,
+}
+
+impl LineKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Recurring => "recurring",
+            Self::Usage => "usage",
+            Self::Adjustment => "adjustment",
+            Self::ProrationCredit => "proration_credit",
+        }
+    }
+}
+
+/// One line. Its amount is the sum of `rows`, rounded once, less what is `already_billed`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InvoiceLine {
+    /// Counts from 1.
+    pub number: u32,
+    pub kind: LineKind,
+    pub price_key: PriceKey,
+    pub description: String,
+    /// The time it pays for; of usage the window. Half-open.
+    pub period: Period,
+    /// 1 for a flat price; of an adjustment the change, which may be negative.
+    #[serde(with = "crate::money::exact_decimal")]
+    #[schema(value_type = String)]
+    pub quantity: Decimal,
+    pub amount: Money,
+    pub rows: Vec<RatedRow>,
+    /// What earlier lines charged for the same thing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub already_billed: Option<Money>,
+    /// The rows as sentences.
+    pub explanation: Vec<String>,
+    pub lineage: Lineage,
+}
+
+/// Where a line comes from. For usage, the events behind it are exactly the rows inside `window` and `cut`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Lineage {
+    pub plan: PlanKey,
+    pub plan_version: u32,
+    pub price_key: PriceKey,
+    pub window: Period,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meter: Option<MeterKey>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meter_version: Option<u32>,
+    /// The whole window's usage as measured for this line.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "crate::money::optional_decimal"
+    )]
+    #[schema(value_type = Option<String>)]
+    pub measured_quantity: Option<Decimal>,
+    /// Of an adjustment: the usage of the window that was billed before.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "crate::money::optional_decimal"
+    )]
+    #[schema(value_type = Option<String>)]
+    pub previous_quantity: Option<Decimal>,
+    /// Per partition of the usage log, the first offset that was not counted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cut: Vec<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_count: Option<u64>,
+    /// Of the identities and bodies of the events, 64 hex digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+}
+
+/// What an earlier document charged: the part of a line that later ones must know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BilledLine {
+    pub kind: LineKind,
+    pub price_key: PriceKey,
+    /// The line's `period`.
+    pub period: Period,
+    pub quantity: Decimal,
+    pub amount: Money,
+}
+
+impl From<&InvoiceLine> for BilledLine {
+    fn from(line: &InvoiceLine) -> Self {
+        Self {
+            kind: line.kind,
+            price_key: line.price_key.clone(),
+            period: line.period,
+            quantity: line.quantity,
+            amount: line.amount,
+        }
+    }
+}

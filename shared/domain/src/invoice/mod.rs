@@ -1,0 +1,113 @@
+//! Invoices: what is owed, line by line, and why. [`assemble`] makes the draft of one bill moment, [`finalize`] the issued
+//! document, which never changes again: a correction is a new document or a line of a later one.
+
+mod assemble;
+mod finalize;
+mod line;
+mod number;
+
+pub use assemble::{BillInput, Remeasured, UsageFigure, assemble};
+pub use finalize::{InvoiceError, finalize, verify};
+pub use line::{BilledLine, InvoiceLine, LineKind, Lineage};
+pub use number::format_number;
+
+use crate::id::{InvoiceId, SubscriptionId, TenantId, derive_bits, prefixed};
+use crate::money::{Currency, Money};
+use crate::party::Party;
+use crate::period::{Period, TimeZone};
+use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+/// Where an invoice stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum InvoiceStatus {
+    /// May still change; has no number.
+    Draft,
+    /// Issued; never changes.
+    Finalized,
+}
+
+impl InvoiceStatus {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Draft => "draft",
+            Self::Finalized => "finalized",
+        }
+    }
+}
+
+/// One rate of tax over the lines it applies to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TaxRow {
+    pub name: String,
+    #[serde(with = "crate::money::exact_decimal")]
+    #[schema(value_type = String, example = "19")]
+    pub rate_percent: Decimal,
+    pub base: Money,
+    pub amount: Money,
+}
+
+/// An invoice, complete: with its own copy of both parties, because it must read the same after they change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Invoice {
+    pub id: InvoiceId,
+    pub tenant: TenantId,
+    pub subscription: SubscriptionId,
+    pub status: InvoiceStatus,
+    /// Given when it is issued, without gaps in its series.
+    pub number: Option<String>,
+    pub series: String,
+    /// The bill moment it belongs to.
+    pub billed_at: DateTime<Utc>,
+    /// 0; further documents about the same moment count up.
+    pub revision: u32,
+    /// What it is about: the period that ended, or the first one paid in advance. Half-open.
+    pub period: Period,
+    pub currency: Currency,
+    /// The zone in which its dates are written.
+    #[schema(value_type = String, example = "Europe/Berlin")]
+    pub zone: TimeZone,
+    pub issuer: Party,
+    pub bill_to: Party,
+    /// Days from issue to due.
+    pub due_days: u32,
+    pub issue_date: Option<NaiveDate>,
+    pub due_date: Option<NaiveDate>,
+    pub lines: Vec<InvoiceLine>,
+    /// The sum of the lines.
+    pub subtotal: Money,
+    pub taxes: Vec<TaxRow>,
+    /// The sum of the tax rows.
+    pub tax: Money,
+    /// Subtotal plus tax.
+    pub total: Money,
+    pub finalized_at: Option<DateTime<Utc>>,
+}
+
+impl Invoice {
+    /// Whether nothing is charged and nothing credited: no line has an amount.
+    pub fn is_empty(&self) -> bool {
+        self.lines.iter().all(|line| line.amount.is_zero())
+    }
+}
+
+/// The id of the invoice of a bill moment: the same for every run that comes to it.
+pub fn invoice_id(
+    subscription: &SubscriptionId,
+    billed_at: DateTime<Utc>,
+    revision: u32,
+) -> InvoiceId {
+    let at = billed_at.to_rfc3339_opts(SecondsFormat::Nanos, true);
+    let bits = derive_bits(
+        "invoice",
+        &[subscription.as_str(), &at, &revision.to_string()],
+    );
+    InvoiceId::parse(&prefixed("inv", bits)).expect("a prefix and 26 letters and digits are a key")
+}
+
+#[cfg(test)]
+mod tests;

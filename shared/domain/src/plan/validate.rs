@@ -1,0 +1,193 @@
+//! What must hold before a plan version may be sold. All faults are reported at once, each with its JSON pointer.
+
+use super::{Amounts, PlanVersion};
+use crate::error::FieldError;
+use rust_decimal::Decimal;
+use std::collections::BTreeSet;
+
+/// The most prices of a plan: a line each, so that an invoice stays readable and a bill run bounded.
+pub const MAX_PRICES: usize = 100;
+/// The longest name of a plan or price, in characters: one printed line.
+pub const MAX_NAME_CHARS: usize = 200;
+/// Significant digits of a unit amount. With a quantity of ten digits the product still fits 28.
+pub const MAX_UNIT_DIGITS: u32 = 18;
+/// Decimals of a unit amount.
+pub const MAX_UNIT_DECIMALS: u32 = 18;
+/// Decimals of a flat amount. Few, so that a prorated amount, which is kept to 18 decimals, can never fall on the other
+/// side of a half cent than its exact value does.
+pub const MAX_FLAT_DECIMALS: u32 = 6;
+/// A flat amount is below this, so that with 18 decimals it has at most 28 digits.
+pub const FLAT_AMOUNT_BOUND: u64 = 10_000_000_000;
+
+/// Collects faults below one JSON pointer.
+pub struct Faults<'a> {
+    pointer: String,
+    found: &'a mut Vec<FieldError>,
+}
+
+impl Faults<'_> {
+    /// The same collection, one member further down.
+    pub fn below(&mut self, member: impl std::fmt::Display) -> Faults<'_> {
+        Faults {
+            pointer: format!("{}/{member}", self.pointer),
+            found: self.found,
+        }
+    }
+
+    pub fn add(&mut self, reason: impl Into<String>, way_out: impl Into<String>) {
+        self.found
+            .push(FieldError::new(self.pointer.clone(), reason, way_out));
+    }
+
+    pub fn require(&mut self, holds: bool, reason: &str, way_out: &str) {
+        if !holds {
+            self.add(reason, way_out);
+        }
+    }
+
+    /// A price for one unit: not negative, with bounded digits, in at least one currency.
+    pub fn unit_amounts(&mut self, amounts: &Amounts) {
+        self.amounts(amounts, |amount| {
+            digits(amount) <= MAX_UNIT_DIGITS && amount.scale() <= MAX_UNIT_DECIMALS
+        });
+    }
+
+    /// A price for a period or a tier.
+    pub fn flat_amounts(&mut self, amounts: &Amounts) {
+        self.amounts(amounts, |amount| {
+            amount.scale() <= MAX_FLAT_DECIMALS && amount < Decimal::from(FLAT_AMOUNT_BOUND)
+        });
+    }
+
+    /// An included quantity: not negative.
+    pub fn included(&mut self, included: Decimal) {
+        self.below("included").require(
+            included >= Decimal::ZERO,
+            "is negative",
+            "write how much is free in a period, 0 for nothing",
+        );
+    }
+
+    fn amounts(&mut self, amounts: &Amounts, fits: impl Fn(Decimal) -> bool) {
+        self.require(
+            !amounts.currencies().is_empty(),
+            "has no amount",
+            "give an amount for each currency, for example {\"USD\": \"3.00\"}",
+        );
+        for (currency, amount) in amounts.iter() {
+            let amount = amount.normalize();
+            let mut faults = self.below(currency);
+            faults.require(
+                amount >= Decimal::ZERO,
+                "is negative",
+                "write 0 or more; a discount is not a price",
+            );
+            faults.require(
+                fits(amount),
+                "has too many digits",
+                &format!(
+                    "a unit amount has at most {MAX_UNIT_DIGITS} digits, {MAX_UNIT_DECIMALS} of them decimals; a flat amount is below \
+                     {FLAT_AMOUNT_BOUND} with at most {MAX_FLAT_DECIMALS} decimals"
+                ),
+            );
+        }
+    }
+}
+
+/// Significant digits of a normalised decimal.
+fn digits(amount: Decimal) -> u32 {
+    amount
+        .mantissa()
+        .unsigned_abs()
+        .checked_ilog10()
+        .map_or(1, |tens| tens + 1)
+}
+
+impl PlanVersion {
+    /// Every fault of the version; empty when it may be sold. Whether its meters exist is for the catalogue to say.
+    pub fn validate(&self) -> Vec<FieldError> {
+        let mut found = Vec::new();
+        let mut faults = Faults {
+            pointer: String::new(),
+            found: &mut found,
+        };
+        name(&mut faults.below("name"), &self.name);
+        faults.below("interval").below("every").require(
+            (1..=120).contains(&self.interval.every),
+            "is not a number of months that can be billed",
+            "write 1 to 120",
+        );
+        faults.below("prices").require(
+            self.prices.len() <= MAX_PRICES,
+            "has too many prices",
+            &format!("a plan has at most {MAX_PRICES}"),
+        );
+        self.validate_prices(&mut faults);
+        self.validate_features(&mut faults);
+        found
+    }
+
+    fn validate_prices(&self, faults: &mut Faults<'_>) {
+        let mut seen = BTreeSet::new();
+        let sold_in = self
+            .prices
+            .first()
+            .map(|price| price.model.rules().currencies())
+            .unwrap_or_default();
+        let mut prices = faults.below("prices");
+        for (index, price) in self.prices.iter().enumerate() {
+            let mut faults = prices.below(index);
+            faults.below("key").require(
+                seen.insert(&price.key),
+                "is used twice",
+                "give each price its own key",
+            );
+            name(&mut faults.below("name"), &price.name);
+            let rules = price.model.rules();
+            let mut model = faults.below("model");
+            rules.validate(&mut model);
+            model.require(
+                rules.currencies() == sold_in,
+                "is not sold in the same currencies as the first price",
+                "give every amount of the plan in the same currencies",
+            );
+        }
+    }
+
+    /// A feature is granted by one limit or one static entitlement, so that a check has one answer.
+    fn validate_features(&self, faults: &mut Faults<'_>) {
+        let mut seen = BTreeSet::new();
+        let limits = self.limits.iter().map(|limit| &limit.feature).enumerate();
+        let entitlements = self
+            .entitlements
+            .iter()
+            .map(|entitlement| &entitlement.feature)
+            .enumerate();
+        let members = limits
+            .map(|at| ("limits", at))
+            .chain(entitlements.map(|at| ("entitlements", at)));
+        for (member, (index, feature)) in members {
+            faults.below(member).below(index).below("feature").require(
+                seen.insert(feature),
+                "is granted twice",
+                "name each feature once, as a limit or as an entitlement",
+            );
+        }
+        for (index, limit) in self.limits.iter().enumerate() {
+            faults.below("limits").below(index).below("amount").require(
+                limit.amount >= Decimal::ZERO,
+                "is negative",
+                "write 0 or more",
+            );
+        }
+    }
+}
+
+fn name(faults: &mut Faults<'_>, name: &str) {
+    let printable = !name.trim().is_empty() && !name.chars().any(char::is_control);
+    faults.require(
+        printable && name.chars().count() <= MAX_NAME_CHARS,
+        "is not a line of text",
+        &format!("write 1 to {MAX_NAME_CHARS} characters without control characters"),
+    );
+}
