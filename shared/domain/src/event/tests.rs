@@ -1,0 +1,651 @@
+//! One `check` for what an event is read as, one for why it is refused, and the properties that counting once rests on.
+
+use super::*;
+use crate::error::FieldError;
+use chrono::Duration;
+use proptest::prelude::*;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+
+const HEAD: &str = r#""specversion":"1.0","id":"1","source":"/s","type":"t","tenantid":"acme""#;
+
+fn parse(text: &str) -> Result<UsageEvent, FieldError> {
+    UsageEvent::parse_structured(text.as_bytes(), None, &EventLimits::default())
+}
+
+fn with_data(data: &str) -> String {
+    format!(r#"{{{HEAD},"time":"2026-11-25T00:00:00Z","data":{data}}}"#)
+}
+
+/// `expect`: leaves as `pointer=number`, `pointer:text`, `pointer!unreadable`, separated by blanks, in canonical order.
+fn check_data(data: &str, expect: &str) {
+    let event = parse(&with_data(data)).unwrap_or_else(|error| panic!("{data}: {error}"));
+    let mut leaves: Vec<String> = event
+        .numbers
+        .iter()
+        .map(|(at, value)| format!("{at}={}", canonical(*value)))
+        .collect();
+    leaves.extend(event.texts.iter().map(|(at, text)| {
+        format!(
+            "{at}{}{text}",
+            if event.is_unreadable(at) { '!' } else { ':' }
+        )
+    }));
+    assert_eq!(leaves.join(" "), expect, "{data}");
+}
+
+fn check_refused(event: &str, field: &str, reason: &str) {
+    let error = parse(event).expect_err(event);
+    assert_eq!(error.field, field, "{event}: {error}");
+    assert!(error.reason.contains(reason), "{event}: {error}");
+    assert!(!error.way_out.is_empty());
+}
+
+#[test]
+fn data_becomes_leaves() {
+    check_data(r#"{"b":2,"a":1.50}"#, "/a=1.5 /b=2");
+    check_data(r#"{"a":{"b":{"c":1e2}},"d":"x"}"#, "/a/b/c=100 /d:x");
+    check_data(r#"{"a~b/c":1,"":{"":2}}"#, "//=2 /a~0b~1c=1");
+    check_data(
+        r#"{"yes":true,"no":false,"none":null,"empty":{}}"#,
+        "/no:false /yes:true",
+    );
+    check_data(
+        r#"{"list":[3, 1.0, {"b":[],"a":"\u00e9"}, null]}"#,
+        r#"/list:[3,1,{"a":"é","b":[]},null]"#,
+    );
+    check_data(
+        r#"{"far":1e308,"long":0.12345678901234567890,"fine":0.30000000000000004}"#,
+        "/fine=0.30000000000000004 /far!1e308 /long!0.1234567890123456789",
+    );
+    check_data(r#"{"n":12345678901234567890}"#, "/n=12345678901234567890");
+    check_data(r#"{"e\u0073c":"tab\there"}"#, "/esc:tab\there");
+    check_data("5", "=5");
+    check_data(r#""text""#, ":text");
+    check_data("[1,2]", ":[1,2]");
+    check_data("null", "");
+    check_data("{}", "");
+}
+
+#[test]
+fn what_is_refused_says_where_and_why() {
+    let head = |attributes: &str| format!(r#"{{{attributes},"time":"2026-11-25T00:00:00Z"}}"#);
+    check_refused("", "", "is not a JSON event");
+    check_refused("[]", "", "is not a JSON event");
+    check_refused("{}", "/specversion", "missing");
+    check_refused(
+        &head(r#""specversion":"0.3""#),
+        "/specversion",
+        "not a known version",
+    );
+    check_refused(
+        &head(r#""specversion":1.0"#),
+        "/specversion",
+        "is not a text",
+    );
+    check_refused(&head(r#""specversion":"1.0""#), "/tenantid", "missing");
+    check_refused(
+        &head(r#""specversion":"1.0","tenantid":"a b""#),
+        "/tenantid",
+        "not a key",
+    );
+    check_refused(
+        &head(r#""specversion":"1.0","tenantid":"a","source":"s","type":"t""#),
+        "/id",
+        "missing",
+    );
+    check_refused(
+        &head(r#""specversion":"1.0","tenantid":"a","source":"s","id":null,"type":"t""#),
+        "/id",
+        "missing",
+    );
+    check_refused(
+        &head(r#""specversion":"1.0","tenantid":"a","source":"","id":"1","type":"t""#),
+        "/source",
+        "empty",
+    );
+    check_refused(
+        &head(r#""specversion":"1.0","tenantid":"a","source":"s","id":"a\u0000b","type":"t""#),
+        "/id",
+        "control",
+    );
+    check_refused(
+        &head(r#""specversion":"1.0","tenantid":"a","source":"s","id":"\ud800","type":"t""#),
+        "/id",
+        "escape",
+    );
+    check_refused(
+        &head(&format!(r#"{HEAD},"subject":"{}""#, "x".repeat(257))),
+        "/subject",
+        "more than 256 bytes",
+    );
+    check_refused(
+        &head(&format!(r#"{HEAD},"datacontenttype":"text/plain""#)),
+        "/datacontenttype",
+        "not JSON",
+    );
+    check_refused(
+        &head(&format!(r#"{HEAD},"data_base64":"AA==""#)),
+        "/data_base64",
+        "not read",
+    );
+    check_refused(&head(&format!(r#"{HEAD},"id":"2""#)), "", "occurs twice");
+    check_refused(&with_data(r#"{"a":1,"a":1}"#), "/data/a", "occurs twice");
+    check_refused(
+        &with_data(r#"{"l":[{"a":1,"\u0061":2}]}"#),
+        "/data/l/a",
+        "occurs twice",
+    );
+    check_refused(
+        &with_data(&format!(r#"{{"a":{{"b":"{}"}}}}"#, "x".repeat(1025))),
+        "/data/a/b",
+        "more than 1024 bytes",
+    );
+    check_refused(&with_data(r#"{"a":"\udc00"}"#), "/data/a", "escape");
+    check_refused(
+        &with_data(&format!("{}{}", "[".repeat(17), "]".repeat(17))),
+        "/data",
+        "deeper than 16",
+    );
+    check_refused(
+        &with_data(&format!(r#"{{"{}":1}}"#, "k".repeat(256))),
+        "/data",
+        "JSON pointer of more than 256 bytes",
+    );
+    let leaves: Vec<String> = (0..65).map(|n| format!(r#""k{n}":{n}"#)).collect();
+    check_refused(
+        &with_data(&format!("{{{}}}", leaves.join(","))),
+        "/data",
+        "more than 64 values",
+    );
+    assert!(parse(&with_data(&format!("{{{}}}", leaves[..64].join(",")))).is_ok());
+    check_refused(
+        &with_data(&format!(r#""{}""#, " ".repeat(65536))),
+        "",
+        "more than 65536 bytes",
+    );
+    check_refused(&with_data("01"), "", "is not a JSON event");
+    check_refused(&with_data("NaN"), "", "is not a JSON event");
+    let not_utf8 =
+        UsageEvent::parse_structured(b"{\"id\":\"\xff\"}", None, &EventLimits::default());
+    assert_eq!(not_utf8.expect_err("not UTF-8").reason, "is not UTF-8");
+}
+
+#[test]
+fn a_long_number_never_costs_the_event() {
+    let event = parse(&with_data(&format!(r#"{{"n":{}1}}"#, "9".repeat(5000)))).expect("kept");
+    assert_eq!((event.unreadable.len(), event.texts[0].1.len()), (1, 5001));
+}
+
+#[test]
+fn time_is_rfc_3339_with_a_zone_in_years_that_can_be_stored() {
+    let read = |time: &str| parse(&format!(r#"{{{HEAD},"time":"{time}"}}"#));
+    let check = |time: &str, expect: &str| {
+        let event = read(time).unwrap_or_else(|error| panic!("{time}: {error}"));
+        assert_eq!(event.time.to_rfc3339(), expect, "{time}");
+    };
+    check("2026-11-25T01:02:03Z", "2026-11-25T01:02:03+00:00");
+    check(
+        "2026-11-25t01:02:03.123456789z",
+        "2026-11-25T01:02:03.123456789+00:00",
+    );
+    check("2026-11-25T00:30:00+05:45", "2026-11-24T18:45:00+00:00");
+    check("1970-01-01T00:00:00Z", "1970-01-01T00:00:00+00:00");
+    check(
+        "2199-12-31T23:59:59.999999999Z",
+        "2199-12-31T23:59:59.999999999+00:00",
+    );
+    check("2016-12-31T23:59:60Z", "2017-01-01T00:00:00+00:00");
+    for time in [
+        "",
+        "2026-11-25",
+        "2026-11-25T01:02:03",
+        "2026-11-25 01:02:03Z",
+        "1764032523",
+        "2026-02-30T00:00:00Z",
+    ] {
+        let error = read(time).expect_err(time);
+        assert_eq!(
+            (error.field.as_str(), DeadLetterReason::of(&error)),
+            ("/time", DeadLetterReason::Malformed),
+            "{time}"
+        );
+    }
+    for time in [
+        "1969-12-31T23:59:59Z",
+        "2200-01-01T00:00:00Z",
+        "1970-01-01T00:00:00+00:01",
+        "9999-12-31T23:59:59Z",
+    ] {
+        let error = read(time).expect_err(time);
+        assert_eq!(
+            (error.field.as_str(), DeadLetterReason::of(&error)),
+            ("/time", DeadLetterReason::OutOfRange),
+            "{time}"
+        );
+    }
+    check_refused(&format!("{{{HEAD}}}"), "/time", "missing");
+}
+
+#[test]
+fn the_keys_tenant_stands_in_and_never_gives_way() {
+    let acme = TenantId::parse("acme").expect("a key");
+    let other = TenantId::parse("other").expect("a key");
+    let limits = EventLimits::default();
+    let named = format!(r#"{{{HEAD},"time":"2026-11-25T00:00:00Z"}}"#);
+    let unnamed = named.replace(r#","tenantid":"acme""#, "");
+    let read = |text: &str, key| UsageEvent::parse_structured(text.as_bytes(), key, &limits);
+    assert_eq!(read(&unnamed, Some(&acme)), read(&named, None));
+    assert_eq!(read(&named, Some(&acme)), read(&named, None));
+    let error = read(&named, Some(&other)).expect_err("another tenant's key");
+    assert_eq!(error.field, "/tenantid");
+    assert!(
+        !error.to_string().contains("acme"),
+        "tells nothing about the other tenant: {error}"
+    );
+
+    let injected = inject_tenant(unnamed.as_bytes(), &acme);
+    assert_eq!(
+        UsageEvent::parse_structured(&injected, None, &limits),
+        read(&named, None)
+    );
+    assert_eq!(inject_tenant(&injected, &other), injected);
+    assert_eq!(inject_tenant(b" { } ", &acme), br#" {"tenantid":"acme" } "#);
+    assert_eq!(inject_tenant(b"nothing", &acme), b"nothing");
+}
+
+#[test]
+fn the_binary_binding_gives_the_same_event() {
+    let attributes: Vec<(String, String)> = [
+        ("specversion", "1.0"),
+        ("id", "1"),
+        ("source", "/s"),
+        ("type", "t"),
+        ("tenantid", "acme"),
+        ("time", "2026-11-25T00:00:00Z"),
+        ("traceparent", "ignored"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .to_vec();
+    let read = |attributes: &[(String, String)], content_type: &str, data: &str| {
+        UsageEvent::from_attributes(
+            attributes,
+            content_type,
+            data.as_bytes(),
+            None,
+            &EventLimits::default(),
+        )
+    };
+    let structured = parse(&with_data(r#"{"n":1}"#));
+    for content_type in [
+        "",
+        "application/json",
+        "Application/JSON; charset=utf-8",
+        "application/vnd.acme+json",
+    ] {
+        assert_eq!(
+            read(&attributes, content_type, r#" {"n":1.0} "#),
+            structured,
+            "{content_type}"
+        );
+    }
+    assert_eq!(
+        read(&attributes, "", "").map(|event| event.numbers.len()),
+        Ok(0)
+    );
+    let field = |result: Result<UsageEvent, FieldError>| result.expect_err("refused").field;
+    assert_eq!(field(read(&attributes, "text/csv", "1")), "content-type");
+    assert_eq!(field(read(&attributes, "", "{")), "/data");
+    assert_eq!(field(read(&attributes[..5], "", "{}")), "ce_time");
+    assert_eq!(
+        field(read(
+            &[&attributes[..], &attributes[1..2]].concat(),
+            "",
+            "{}"
+        )),
+        "ce_id"
+    );
+}
+
+#[test]
+fn a_batch_is_split_and_bounded() {
+    let split = |text: &str| {
+        split_batch(text.as_bytes(), 3)
+            .map(|events| events.iter().map(|event| event.get().to_owned()).collect())
+    };
+    assert_eq!(split("[]"), Ok(vec![]));
+    assert_eq!(
+        split(r#" [ {"a":[1]} , 2,"x"] "#),
+        Ok(vec![
+            r#"{"a":[1]}"#.to_owned(),
+            "2".to_owned(),
+            r#""x""#.to_owned()
+        ])
+    );
+    assert_eq!(
+        split("[1,2,3,4,5]").expect_err("too many").reason,
+        "has 5 events, more than 3"
+    );
+    for text in ["", "{}", "[1,", "[1]]", "[1 2]", "\u{feff}[]"] {
+        assert!(
+            split(text)
+                .expect_err(text)
+                .reason
+                .contains("not a JSON array"),
+            "{text}"
+        );
+    }
+    assert!(split_batch(b"[\"\xff\"]", 3).is_err());
+}
+
+#[test]
+fn the_window_is_judged_against_the_append_time() {
+    let appended = DateTime::from_timestamp(1_800_000_000, 0).expect("in range");
+    let nanosecond = Duration::nanoseconds(1);
+    let check = |time, backfill, expect| {
+        assert_eq!(window(time, appended, &Window::default(), backfill), expect)
+    };
+    check(appended, false, Ok(()));
+    check(appended - Duration::days(35), false, Ok(()));
+    check(
+        appended - Duration::days(35) - nanosecond,
+        false,
+        Err(DeadLetterReason::TooLate),
+    );
+    check(appended - Duration::days(3500), true, Ok(()));
+    check(appended + Duration::hours(1), false, Ok(()));
+    check(
+        appended + Duration::hours(1) + nanosecond,
+        false,
+        Err(DeadLetterReason::InFuture),
+    );
+    check(
+        appended + Duration::hours(1) + nanosecond,
+        true,
+        Err(DeadLetterReason::InFuture),
+    );
+}
+
+#[test]
+fn names_are_one_in_code_and_json() {
+    for reason in DeadLetterReason::ALL {
+        assert_eq!(
+            serde_json::to_string(&reason).ok(),
+            Some(format!("\"{reason}\""))
+        );
+        assert_eq!(reason.as_str().parse(), Ok(reason));
+    }
+    let identity = Identity(0xab);
+    assert_eq!(identity.to_string(), "000000000000000000000000000000ab");
+    assert_eq!(identity.to_string().parse(), Ok(identity));
+    assert_eq!(
+        serde_json::to_string(&identity).ok(),
+        Some(format!("\"{identity}\""))
+    );
+    for text in [
+        "",
+        "ab",
+        "000000000000000000000000000000AB",
+        "+00000000000000000000000000000ab",
+    ] {
+        assert!(text.parse::<Identity>().is_err(), "{text}");
+    }
+}
+
+#[test]
+fn an_identity_keeps_the_borders_of_its_parts() {
+    let acme = TenantId::parse("acme").expect("a key");
+    assert_ne!(
+        identity_of(&acme, "x", "y-z"),
+        identity_of(&acme, "x-y", "z")
+    );
+    assert_ne!(identity_of(&acme, "ab", "c"), identity_of(&acme, "a", "bc"));
+}
+
+#[test]
+fn the_body_is_type_subject_and_data_and_nothing_else() {
+    let base =
+        format!(r#"{{{HEAD},"time":"2026-11-25T00:00:00Z","subject":"u","data":{{"n":1}}}}"#);
+    let hash = |text: &str| parse(text).expect("valid").body_hash;
+    for (from, to) in [
+        ("2026-11-25", "2026-11-26"),
+        (r#""id":"1""#, r#""id":"2""#),
+        ("/s", "/r"),
+        ("acme", "other"),
+        ("{\"spec", "{\"x\":1,\"spec"),
+    ] {
+        assert_eq!(hash(&base), hash(&base.replace(from, to)), "{from} -> {to}");
+    }
+    for (from, to) in [
+        (r#""type":"t""#, r#""type":"u""#),
+        (r#""subject":"u""#, r#""subject":"v""#),
+        (r#""subject":"u","#, ""),
+        (r#"{"n":1}"#, "{}"),
+        (r#"{"n":1}"#, r#"{"n":"1"}"#),
+    ] {
+        assert_ne!(hash(&base), hash(&base.replace(from, to)), "{from} -> {to}");
+    }
+}
+
+#[test]
+fn names_are_sorted_by_utf_16_code_units() {
+    // RFC 8785, section 3.2.3: its own example, without the names that need no surrogates to differ.
+    let data = parse_data(
+        "{\"\u{20ac}\":1,\"\\r\":2,\"\u{fb33}\":3,\"1\":4,\"\u{1f600}\":5,\"\u{80}\":6,\"\u{f6}\":7}",
+    );
+    assert_eq!(
+        data,
+        "{\"\\r\":2,\"1\":4,\"\u{80}\":6,\"\u{f6}\":7,\"\u{20ac}\":1,\"\u{1f600}\":5,\"\u{fb33}\":3}"
+    );
+    assert_eq!(
+        parse_data(r#""\u20ac$\u000F\u000aA'\u0042\u0022\u005c\\\"\/\u007f""#),
+        "\"€$\\u000f\\nA'B\\\"\\\\\\\\\\\"/\u{7f}\""
+    );
+}
+
+fn parse_data(text: &str) -> String {
+    let raw: &RawValue = serde_json::from_str(text).expect("JSON");
+    data::read_data(Some(raw), &EventLimits::default())
+        .map(|data| data.canonical)
+        .expect("readable")
+}
+
+/// A golden file: an event as sent, and what every later version must still read from it.
+#[derive(Deserialize)]
+struct Golden {
+    event: Box<RawValue>,
+    expect: Option<Expected>,
+    error: Option<FieldError>,
+}
+
+#[derive(Deserialize, PartialEq, Debug)]
+#[serde(deny_unknown_fields)]
+struct Expected {
+    tenant: String,
+    identity: Identity,
+    body_hash: String,
+    time: DateTime<Utc>,
+    numbers: BTreeMap<String, String>,
+    texts: BTreeMap<String, String>,
+    unreadable: Vec<String>,
+}
+
+fn check_golden(name: &str, text: &str) {
+    let golden: Golden =
+        serde_json::from_str(text).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let read = parse(golden.event.get());
+    assert_eq!(read.as_ref().err(), golden.error.as_ref(), "{name}");
+    let found = read.ok().map(|event| Expected {
+        tenant: event.tenant.to_string(),
+        identity: event.identity,
+        body_hash: format!("{:032x}", event.body_hash),
+        time: event.time,
+        numbers: event
+            .numbers
+            .into_iter()
+            .map(|(at, value)| (at, canonical(value)))
+            .collect(),
+        texts: event.texts.into_iter().collect(),
+        unreadable: event.unreadable,
+    });
+    assert_eq!(found, golden.expect, "{name}");
+}
+
+macro_rules! golden {
+    ($($name:literal),*) => {
+        $(check_golden($name, include_str!(concat!("../../../../schemas/golden/usage-event/", $name, ".json")));)*
+    };
+}
+
+#[test]
+fn golden_events_are_read_as_ever() {
+    golden!(
+        "minimal",
+        "full",
+        "nested",
+        "numbers-that-do-not-fit",
+        "null-and-unknown",
+        "no-zone",
+        "too-early",
+        "twice"
+    );
+}
+
+/// A JSON value that can be written in more than one way.
+#[derive(Debug, Clone)]
+enum Shape {
+    Null,
+    Bool(bool),
+    Number(i64, u32),
+    Text(String),
+    Array(Vec<Shape>),
+    Object(BTreeMap<String, Shape>),
+}
+
+impl Shape {
+    fn write(&self, other_way: bool, out: &mut String) {
+        match self {
+            Self::Null => out.push_str("null"),
+            Self::Bool(value) => out.push_str(&value.to_string()),
+            Self::Number(mantissa, decimals) if other_way => {
+                out.push_str(&format!("{mantissa}00E-{}", decimals + 2))
+            }
+            Self::Number(mantissa, decimals) => {
+                out.push_str(&rust_decimal::Decimal::new(*mantissa, *decimals).to_string())
+            }
+            Self::Text(text) => write_text(text, other_way, out),
+            Self::Array(items) => {
+                let items = items.iter().map(|item| (None, item));
+                write_all(items, ['[', ']'], other_way, out);
+            }
+            Self::Object(members) if other_way => {
+                write_all(
+                    members
+                        .iter()
+                        .rev()
+                        .map(|(name, value)| (Some(name), value)),
+                    ['{', '}'],
+                    true,
+                    out,
+                );
+            }
+            Self::Object(members) => {
+                write_all(
+                    members.iter().map(|(name, value)| (Some(name), value)),
+                    ['{', '}'],
+                    false,
+                    out,
+                );
+            }
+        }
+    }
+}
+
+fn write_all<'a>(
+    items: impl Iterator<Item = (Option<&'a String>, &'a Shape)>,
+    [open, close]: [char; 2],
+    other_way: bool,
+    out: &mut String,
+) {
+    out.push(open);
+    for (index, (name, value)) in items.enumerate() {
+        out.push_str(match (index, other_way) {
+            (0, _) => "",
+            (_, true) => " ,\n",
+            _ => ",",
+        });
+        if let Some(name) = name {
+            write_text(name, other_way, out);
+            out.push(':');
+        }
+        value.write(other_way, out);
+    }
+    out.push(close);
+}
+
+fn write_text(text: &str, other_way: bool, out: &mut String) {
+    if other_way {
+        let units: String = text
+            .encode_utf16()
+            .map(|unit| format!("\\u{unit:04X}"))
+            .collect();
+        out.push_str(&format!("\"{units}\""));
+    } else {
+        out.push_str(&serde_json::to_string(text).expect("a text"));
+    }
+}
+
+fn shape() -> impl Strategy<Value = Shape> {
+    let leaf = prop_oneof![
+        Just(Shape::Null),
+        any::<bool>().prop_map(Shape::Bool),
+        (any::<i64>(), 0u32..=18)
+            .prop_map(|(mantissa, decimals)| Shape::Number(mantissa, decimals)),
+        "\\PC{0,8}|[\\x00-\\x7f]{0,8}".prop_map(Shape::Text),
+    ];
+    leaf.prop_recursive(3, 24, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Shape::Array),
+            prop::collection::btree_map("\\PC{0,4}", inner, 0..4).prop_map(Shape::Object),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn spelling_and_order_never_change_the_body(shape in shape()) {
+        let (mut one, mut other) = (String::new(), String::new());
+        shape.write(false, &mut one);
+        shape.write(true, &mut other);
+        let (one, other) = (parse(&with_data(&one)), parse(&with_data(&other)));
+        prop_assert_eq!(one.as_ref().map(|event| event.body_hash), other.as_ref().map(|event| event.body_hash));
+        prop_assert_eq!(one, other);
+    }
+
+    #[test]
+    fn the_canonical_form_is_its_own_canonical_form(shape in shape()) {
+        let mut text = String::new();
+        shape.write(true, &mut text);
+        let once = parse_data(&text);
+        prop_assert_eq!(parse_data(&once), once);
+    }
+
+    #[test]
+    fn another_value_is_another_body(left in -1000i64..1000, right in -1000i64..1000, decimals in 0u32..4) {
+        let hash = |mantissa: i64| {
+            let value = rust_decimal::Decimal::new(mantissa, decimals);
+            parse(&with_data(&format!(r#"{{"n":{value}}}"#))).expect("valid").body_hash
+        };
+        prop_assert_eq!(hash(left) == hash(right), left == right);
+    }
+
+    #[test]
+    fn any_bytes_are_read_or_refused_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..64), text in "[\\[\\]{}\",:0-9eE.\\\\utnd -]{0,60}") {
+        let limits = EventLimits::default();
+        let _ = UsageEvent::parse_structured(&bytes, None, &limits);
+        let _ = UsageEvent::parse_structured(with_data(&text).as_bytes(), None, &limits);
+        let _ = split_batch(&bytes, 10);
+        let _ = split_batch(text.as_bytes(), 10);
+    }
+}
