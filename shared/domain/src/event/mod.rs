@@ -8,6 +8,7 @@ mod binary;
 mod data;
 mod dead_letter;
 mod identity;
+mod json;
 mod limits;
 mod structured;
 mod time;

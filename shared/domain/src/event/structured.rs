@@ -4,7 +4,7 @@
 //! readers differ in which one they take, and then one event would have two identities.
 
 use super::attributes::{Attributes, Binding, NAME_COUNT, Name};
-use super::data::decode_text;
+use super::json::decode_text;
 use super::{EventLimits, UsageEvent};
 use crate::error::FieldError;
 use crate::id::TenantId;
