@@ -1,0 +1,21 @@
+//! The domain of Talea: pure, synchronous, exact. No I/O, no clock, no randomness, no floats. Time and ids are arguments.
+//!
+//! Reading order: [`event`] (what happened), [`meter`] (what is counted), [`plan`] and [`rating`] (what it costs),
+//! [`subscription`] and [`period`] (when), [`invoice`] (what is owed), [`entitlement`] (what is allowed), [`journal`]
+//! (what was decided).
+
+pub mod entitlement;
+pub mod error;
+pub mod event;
+pub mod id;
+pub mod invoice;
+pub mod journal;
+pub mod meter;
+pub mod money;
+pub mod party;
+pub mod period;
+pub mod plan;
+pub mod quantity;
+pub mod rating;
+pub mod subscription;
+pub mod tenant;

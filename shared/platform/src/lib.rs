@@ -1,0 +1,23 @@
+//! I/O adapters around the domain: the logs, the stores, configuration, HTTP, and the loop that workers run in.
+
+pub mod catalogue;
+pub mod clickhouse;
+pub mod clock;
+pub mod config;
+pub mod epochs;
+pub mod health;
+pub mod http;
+pub mod journal;
+pub mod keys;
+pub mod log;
+pub mod outbox;
+pub mod parties;
+pub mod postgres;
+pub mod projections;
+pub mod random;
+pub mod runtime;
+pub mod secret;
+pub mod telemetry;
+pub mod tenants;
+pub mod usage;
+pub mod worker;

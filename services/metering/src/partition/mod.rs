@@ -1,0 +1,222 @@
+//! The owner of one partition: recovers, then turns records into blocks, one being prepared while one is written.
+//!
+//! Whatever goes wrong (a failed insert, an outcome that is unknown, a lost fence) has one answer: recover anew and judge
+//! again what was not committed. Nothing is dropped and nothing is counted twice, because recovery reads what is stored.
+
+mod block;
+mod prepare;
+mod recover;
+mod write;
+
+use crate::committer::Committer;
+use crate::context::Context;
+use crate::totals::PartitionTotals;
+use block::Block;
+use prepare::Memory;
+use std::sync::Arc;
+use std::time::Duration;
+use talea_platform::health::Pulse;
+use talea_platform::log::LogRecord;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+/// The longest pause between two recoveries.
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
+
+pub struct Partition {
+    pub number: u32,
+    /// The offset that the group will read next.
+    pub committed: u64,
+    /// Closed when the partition is revoked or the process stops.
+    pub inbox: mpsc::Receiver<Vec<LogRecord>>,
+    pub committer: Committer,
+    pub pulse: Pulse,
+}
+
+/// How a spell of ownership ended.
+enum End {
+    /// The inbox is closed and everything received is committed.
+    Closed,
+    /// These records were received and not committed.
+    Trouble(anyhow::Error, Vec<LogRecord>),
+}
+
+impl Partition {
+    /// Runs until the inbox is closed.
+    pub async fn run(mut self, context: Arc<Context>) {
+        let mut held: Vec<LogRecord> = Vec::new();
+        let mut backoff = Duration::from_millis(50);
+        loop {
+            let end = match recover::recover(&context, self.number, self.committed).await {
+                Ok(owner) => {
+                    backoff = Duration::from_millis(50);
+                    Owner::new(&context, &mut self, owner).work(std::mem::take(&mut held)).await
+                }
+                Err(error) => End::Trouble(error, std::mem::take(&mut held)),
+            };
+            let End::Trouble(error, records) = end else { return };
+            held = records;
+            tracing::warn!(partition = self.number, error = format!("{error:#}"), "metering.recovering");
+            metrics::counter!("talea_metering_recoveries_total").increment(1);
+            self.pulse.trouble(format!("partition {}: {error:#}", self.number));
+            if self.inbox.is_closed() && self.inbox.is_empty() {
+                return;
+            }
+            tokio::time::sleep(backoff).await;
+            backoff = (backoff * 2).min(MAX_BACKOFF);
+        }
+    }
+}
+
+/// What recovery hands to the new owner.
+pub(crate) struct Recovered {
+    pub fence: talea_platform::usage::insert::Fence,
+    pub memory: Memory,
+    pub totals: PartitionTotals,
+}
+
+/// One spell of ownership, under one epoch.
+struct Owner<'p> {
+    context: &'p Arc<Context>,
+    partition: &'p mut Partition,
+    fence: Arc<talea_platform::usage::insert::Fence>,
+    memory: Memory,
+    totals: PartitionTotals,
+    attempt: u64,
+    writing: Option<JoinHandle<Result<Block, (anyhow::Error, Block)>>>,
+}
+
+impl<'p> Owner<'p> {
+    fn new(context: &'p Arc<Context>, partition: &'p mut Partition, recovered: Recovered) -> Self {
+        Self {
+            context,
+            partition,
+            fence: Arc::new(recovered.fence),
+            memory: recovered.memory,
+            totals: recovered.totals,
+            attempt: 0,
+            writing: None,
+        }
+    }
+
+    async fn work(mut self, held: Vec<LogRecord>) -> End {
+        let mut waiting = held;
+        loop {
+            let open = match self.gather(&mut waiting).await {
+                Ok(open) => open,
+                Err((error, block)) => return self.trouble(error, vec![block], waiting).await,
+            };
+            if waiting.is_empty() {
+                debug_assert!(!open, "an open inbox yields records");
+                return match self.settle().await {
+                    Ok(()) => End::Closed,
+                    Err((error, block)) => self.trouble(error, vec![block], Vec::new()).await,
+                };
+            }
+            let records = take_block(&mut waiting, self.context.settings.block_events);
+            let block = match prepare::prepare(self.context, &self.fence, &mut self.memory, records).await {
+                Ok(block) => block,
+                Err((error, records)) => {
+                    waiting.splice(0..0, records);
+                    return self.trouble(error, Vec::new(), waiting).await;
+                }
+            };
+            if let Err((error, failed)) = self.settle().await {
+                return self.trouble(error, vec![failed, block], waiting).await;
+            }
+            self.start(block);
+        }
+    }
+
+    /// Waits until there is a block's worth of records: full, or lingering long enough while nothing is being written.
+    /// False when the inbox is closed.
+    async fn gather(&mut self, waiting: &mut Vec<LogRecord>) -> Result<bool, (anyhow::Error, Block)> {
+        let linger = tokio::time::sleep(self.context.settings.linger);
+        tokio::pin!(linger);
+        let mut lingering = !waiting.is_empty();
+        while waiting.len() < self.context.settings.block_events {
+            tokio::select! {
+                biased;
+                written = async { self.writing.as_mut().expect("guarded: only polled while a block is written").await }, if self.writing.is_some() => {
+                    self.writing = None;
+                    self.finish(flatten(written)?).await;
+                }
+                received = self.partition.inbox.recv() => match received {
+                    Some(records) => {
+                        if waiting.is_empty() {
+                            linger.as_mut().reset(tokio::time::Instant::now() + self.context.settings.linger);
+                            lingering = true;
+                        }
+                        waiting.extend(records);
+                    }
+                    None => return Ok(false),
+                },
+                () = &mut linger, if lingering && self.writing.is_none() => return Ok(true),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Waits for the block under way, if any.
+    async fn settle(&mut self) -> Result<(), (anyhow::Error, Block)> {
+        if let Some(writing) = self.writing.take() {
+            self.finish(flatten(writing.await)?).await;
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, block: Block) {
+        self.attempt += 1;
+        let (context, fence, attempt) = (self.context.clone(), self.fence.clone(), self.attempt);
+        self.writing = Some(tokio::spawn(async move {
+            match write::write(&context, &fence, attempt, &block).await {
+                Ok(()) => Ok(block),
+                Err(error) => Err((error, block)),
+            }
+        }));
+    }
+
+    /// A block is durable: publish its totals, then let the group go on behind it.
+    async fn finish(&mut self, block: Block) {
+        self.memory.written(&block);
+        if self.totals.is_outdated(&self.context.totals) {
+            match PartitionTotals::rebuild(self.context, self.partition.number).await {
+                // It holds this block's events already: they are stored.
+                Ok(totals) => self.totals = totals,
+                Err(error) => tracing::warn!(error = format!("{error:#}"), "metering.totals_not_rebuilt"),
+            }
+        } else {
+            self.totals.add(&self.context.totals, self.fence.epoch, &block.counted);
+        }
+        block.measure(self.context.clock().now());
+        self.partition.committed = block.next_offset;
+        self.partition.committer.commit(self.partition.number, block.next_offset).await;
+        if !block.dirty.is_empty() {
+            self.context.buckets_changed.notify_one();
+        }
+        self.partition.pulse.beat();
+    }
+
+    /// Collects every record that is not committed, in order.
+    async fn trouble(mut self, error: anyhow::Error, failed: Vec<Block>, waiting: Vec<LogRecord>) -> End {
+        let mut records = Vec::new();
+        if let Some(writing) = self.writing.take() {
+            match flatten(writing.await) {
+                Ok(block) => self.finish(block).await,
+                Err((_, block)) => records.extend(block.into_records()),
+            }
+        }
+        records.extend(failed.into_iter().flat_map(Block::into_records));
+        records.extend(waiting);
+        End::Trouble(error, records)
+    }
+}
+
+fn take_block(waiting: &mut Vec<LogRecord>, most: usize) -> Vec<LogRecord> {
+    let rest = waiting.split_off(waiting.len().min(most));
+    std::mem::replace(waiting, rest)
+}
+
+fn flatten<T>(joined: Result<Result<T, (anyhow::Error, Block)>, tokio::task::JoinError>) -> Result<T, (anyhow::Error, Block)> {
+    joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+}

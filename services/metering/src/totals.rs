@@ -1,0 +1,172 @@
+//! Live totals for quota: per tenant, limited meter, 15-minute bucket and partition, sent as they grow.
+//!
+//! Only events that are durable are in a total. Records of one key are coalesced: a flood of events is one record per key
+//! and interval. The rest of the mechanism is in `talea_domain::entitlement::TotalRecord`.
+
+use crate::context::Context;
+use anyhow::Context as _;
+use chrono::{DateTime, Utc};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use talea_domain::entitlement::total::{LatestValue, TotalRecord};
+use talea_domain::event::Identity;
+use talea_domain::id::{MeterKey, TenantId};
+use talea_domain::meter::{MeterDefinition, Partial, Reading, ValueHash, bucket_start};
+use talea_platform::catalogue;
+use talea_platform::log::{NewRecord, topic};
+use talea_platform::runtime::Platform;
+use talea_platform::usage::partials::partials_since;
+use talea_platform::usage::rows::StoredEvent;
+use talea_platform::worker::Outcome;
+use tokio::sync::Notify;
+
+type Key = (TenantId, MeterKey, DateTime<Utc>);
+
+/// Records that wait to be sent, and the meters that anybody limits.
+#[derive(Default)]
+pub struct TotalsPublisher {
+    pending: Mutex<HashMap<(Key, u32), TotalRecord>>,
+    limited: RwLock<Arc<Vec<MeterDefinition>>>,
+    pub changed: Arc<Notify>,
+}
+
+impl TotalsPublisher {
+    pub fn limited(&self) -> Arc<Vec<MeterDefinition>> {
+        self.limited.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reads which meters the plans limit. Partitions notice the change and rebuild.
+    pub async fn refresh(&self, platform: &Platform) -> anyhow::Result<()> {
+        let limited = limited(platform).await.context("limited meters")?;
+        if *self.limited() != limited {
+            *self.limited.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(limited);
+        }
+        Ok(())
+    }
+
+    fn offer(&self, key: Key, mut record: TotalRecord) {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = (key, record.partition);
+        if let Some(earlier) = pending.remove(&entry) {
+            record.new_uniques.extend(earlier.new_uniques);
+        }
+        pending.insert(entry, record);
+        drop(pending);
+        self.changed.notify_one();
+    }
+
+    /// Sends what is pending. What the log does not take stays pending, unless a newer total came.
+    pub async fn publish(&self, platform: &Platform) -> anyhow::Result<Outcome> {
+        let taken = std::mem::take(&mut *self.pending.lock().unwrap_or_else(PoisonError::into_inner));
+        if taken.is_empty() {
+            return Ok(Outcome::Idle);
+        }
+        let taken: Vec<_> = taken.into_iter().collect();
+        let mut records = Vec::with_capacity(taken.len());
+        for (_, record) in &taken {
+            let (key, value) = (record.key().into(), record.encode()?.into());
+            records.push(NewRecord { key, value, headers: Vec::new() });
+        }
+        let outcomes = platform.log.append(topic::TOTALS, records).await;
+        let mut failure = None;
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        for ((entry, mut record), outcome) in taken.into_iter().zip(outcomes) {
+            let Err(error) = outcome else { continue };
+            failure = Some(error);
+            match pending.get_mut(&entry) {
+                Some(newer) => newer.new_uniques.append(&mut record.new_uniques),
+                None => drop(pending.insert(entry, record)),
+            }
+        }
+        failure.map_or(Ok(Outcome::Idle), |error| Err(anyhow::Error::from(error).context("publish totals")))
+    }
+}
+
+/// The totals of one partition, for the buckets that can still matter to a limit.
+pub struct PartitionTotals {
+    partition: u32,
+    meters: Arc<Vec<MeterDefinition>>,
+    cells: HashMap<Key, Cell>,
+}
+
+#[derive(Default)]
+struct Cell {
+    partial: Partial,
+    offset: u64,
+    logged_at: DateTime<Utc>,
+    /// Values that no record has named yet.
+    new_uniques: Vec<Identity>,
+}
+
+impl PartitionTotals {
+    /// From what is stored, in one query for all limited meters.
+    pub(crate) async fn rebuild(context: &Context, partition: u32) -> anyhow::Result<Self> {
+        let meters = context.totals.limited();
+        let since = bucket_start(context.clock().now() - context.settings.window.late);
+        let mut cells: HashMap<Key, Cell> = HashMap::new();
+        let stored = partials_since(&context.platform.clickhouse, &meters, since).await.context("rebuild totals")?;
+        for row in stored.into_iter().filter(|row| row.partition == partition) {
+            let cell = cells.entry((row.tenant, row.meter, row.bucket_start)).or_default();
+            cell.offset = cell.offset.max(row.offset);
+            cell.partial.merge(&row.partial);
+        }
+        Ok(Self { partition, meters, cells })
+    }
+
+    /// Whether the set of limited meters is another by now.
+    pub fn is_outdated(&self, publisher: &TotalsPublisher) -> bool {
+        !Arc::ptr_eq(&self.meters, &publisher.limited())
+    }
+
+    /// Adds counted events and offers every total that changed.
+    pub fn add(&mut self, publisher: &TotalsPublisher, epoch: u64, events: &[StoredEvent]) {
+        let meters = self.meters.clone();
+        let mut touched: HashMap<Key, u32> = HashMap::new();
+        for stored in events {
+            for meter in meters.iter().filter(|meter| meter.event_type == stored.event.event_type) {
+                let reading = meter.read(&stored.event);
+                let Reading::Value { text, .. } = &reading else { continue };
+                let key = (stored.event.tenant.clone(), meter.key.clone(), bucket_start(stored.event.time));
+                let cell = self.cells.entry(key.clone()).or_default();
+                if let Some(unique) = text.as_deref().map(ValueHash::of).filter(|it| !cell.partial.uniques.contains(it)) {
+                    cell.new_uniques.push(Identity(unique.0));
+                }
+                cell.partial.add(&reading, stored.event.time, stored.event.identity);
+                cell.offset = cell.offset.max(stored.offset);
+                cell.logged_at = cell.logged_at.max(stored.log_time);
+                touched.insert(key, meter.version);
+            }
+        }
+        for (key, version) in touched {
+            if let Some(cell) = self.cells.get_mut(&key) {
+                let record = record(&key, version, self.partition, epoch, cell);
+                publisher.offer(key, record);
+            }
+        }
+    }
+}
+
+fn record(key: &Key, meter_version: u32, partition: u32, epoch: u64, cell: &mut Cell) -> TotalRecord {
+    let partial = &cell.partial;
+    TotalRecord {
+        tenant: key.0.clone(),
+        meter: key.1.clone(),
+        meter_version,
+        bucket: key.2,
+        partition,
+        epoch,
+        offset: cell.offset,
+        logged_at: cell.logged_at,
+        count: partial.count,
+        sum: partial.sum,
+        max: partial.max,
+        min: partial.min,
+        latest: partial.latest.map(|latest| LatestValue { time: latest.time, identity: latest.identity, value: latest.value }),
+        new_uniques: std::mem::take(&mut cell.new_uniques),
+    }
+}
+
+async fn limited(platform: &Platform) -> anyhow::Result<Vec<MeterDefinition>> {
+    let mut tx = platform.databases.worker.begin().await?;
+    Ok(catalogue::limited_meters(&mut tx).await?)
+}

@@ -1,0 +1,13 @@
+//! What every HTTP route shares: problems (RFC 9457), the caller behind an API key, pages, idempotent creation.
+
+mod caller;
+mod idempotency;
+mod page;
+mod problem;
+mod telemetry;
+
+pub use caller::{Caller, TenantContext, authenticate};
+pub use idempotency::{Request as IdempotentRequest, idempotent};
+pub use page::{Cursor, Page, PageQuery};
+pub use problem::{Json, Path, Problem, Query};
+pub use telemetry::measure;
