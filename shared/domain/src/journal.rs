@@ -1,0 +1,154 @@
+//! The journal: every decision about money and tenants, in order, never edited. What is stored is the type's name and the
+//! payload as it was written; every version that was ever stored stays readable (golden files prove it).
+//!
+//! A new shape of a payload that old readers of this code could not take gets a new name (`….v2`) and a variant of its
+//! own; the old variant stays.
+
+mod payload;
+
+pub use payload::{
+    ApiKeyCreated, ApiKeyRevoked, CancelMode, InvoiceSettings, PeriodClosed, SubscriptionCancelled,
+    TenantStateDesired, TopicCreated,
+};
+
+use crate::entitlement::{LimitChanged, Signal};
+use crate::invoice::Invoice;
+use crate::meter::MeterDefinition;
+use crate::plan::PlanVersion;
+use crate::subscription::Subscription;
+use crate::tenant::Tenant;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// One decision, complete: who reads it needs nothing else.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "payload")]
+pub enum JournalEvent {
+    #[serde(rename = "tenant.created.v1")]
+    TenantCreated(Tenant),
+    #[serde(rename = "tenant.state_desired.v1")]
+    TenantStateDesired(TenantStateDesired),
+    #[serde(rename = "api_key.created.v1")]
+    ApiKeyCreated(ApiKeyCreated),
+    #[serde(rename = "api_key.revoked.v1")]
+    ApiKeyRevoked(ApiKeyRevoked),
+    #[serde(rename = "meter.defined.v1")]
+    MeterDefined(MeterDefinition),
+    #[serde(rename = "plan.published.v1")]
+    PlanPublished(PlanVersion),
+    #[serde(rename = "subscription.started.v1")]
+    SubscriptionStarted(Subscription),
+    #[serde(rename = "subscription.cancelled.v1")]
+    SubscriptionCancelled(SubscriptionCancelled),
+    #[serde(rename = "invoice.settings_changed.v1")]
+    InvoiceSettingsChanged(InvoiceSettings),
+    #[serde(rename = "invoice.drafted.v1")]
+    InvoiceDrafted(Invoice),
+    #[serde(rename = "invoice.finalized.v1")]
+    InvoiceFinalized(Invoice),
+    #[serde(rename = "period.closed.v1")]
+    PeriodClosed(PeriodClosed),
+    #[serde(rename = "quota.signalled.v1")]
+    QuotaSignalled(Signal),
+    #[serde(rename = "quota.limit_changed.v1")]
+    LimitChanged(LimitChanged),
+    #[serde(rename = "topic.created.v1")]
+    TopicCreated(TopicCreated),
+}
+
+/// The one thing whose history a decision continues. Versions count from 1 in each stream of each tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Stream {
+    pub kind: &'static str,
+    pub id: String,
+}
+
+impl fmt::Display for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.kind, self.id)
+    }
+}
+
+/// A stored decision that this version cannot read. Stop: reading on would build a wrong state.
+#[derive(Debug, thiserror::Error)]
+#[error("a stored decision of type `{type_name}` cannot be read: {source}; run a version of Talea that knows it")]
+pub struct DecodeError {
+    pub type_name: String,
+    pub source: serde_json::Error,
+}
+
+impl JournalEvent {
+    /// The name it is stored under, with the payload's version.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Self::TenantCreated(_) => "tenant.created.v1",
+            Self::TenantStateDesired(_) => "tenant.state_desired.v1",
+            Self::ApiKeyCreated(_) => "api_key.created.v1",
+            Self::ApiKeyRevoked(_) => "api_key.revoked.v1",
+            Self::MeterDefined(_) => "meter.defined.v1",
+            Self::PlanPublished(_) => "plan.published.v1",
+            Self::SubscriptionStarted(_) => "subscription.started.v1",
+            Self::SubscriptionCancelled(_) => "subscription.cancelled.v1",
+            Self::InvoiceSettingsChanged(_) => "invoice.settings_changed.v1",
+            Self::InvoiceDrafted(_) => "invoice.drafted.v1",
+            Self::InvoiceFinalized(_) => "invoice.finalized.v1",
+            Self::PeriodClosed(_) => "period.closed.v1",
+            Self::QuotaSignalled(_) => "quota.signalled.v1",
+            Self::LimitChanged(_) => "quota.limit_changed.v1",
+            Self::TopicCreated(_) => "topic.created.v1",
+        }
+    }
+
+    /// The stream it continues.
+    pub fn stream(&self) -> Stream {
+        let (kind, id) = match self {
+            Self::TenantCreated(tenant) => ("tenant", tenant.tenant_id.to_string()),
+            Self::TenantStateDesired(desired) => ("tenant", desired.tenant_id.to_string()),
+            Self::ApiKeyCreated(key) => ("api_key", key.key_id.to_string()),
+            Self::ApiKeyRevoked(key) => ("api_key", key.key_id.to_string()),
+            Self::MeterDefined(meter) => ("meter", meter.key.to_string()),
+            Self::PlanPublished(plan) => ("plan", plan.key.to_string()),
+            Self::SubscriptionStarted(subscription) => ("subscription", subscription.id.to_string()),
+            Self::SubscriptionCancelled(cancelled) => ("subscription", cancelled.subscription_id.to_string()),
+            Self::InvoiceSettingsChanged(_) => ("settings", "invoice".to_owned()),
+            Self::InvoiceDrafted(invoice) | Self::InvoiceFinalized(invoice) => ("invoice", invoice.id.to_string()),
+            Self::PeriodClosed(closed) => ("subscription", closed.subscription_id.to_string()),
+            Self::QuotaSignalled(signal) => ("quota", signal.feature.to_string()),
+            Self::LimitChanged(change) => ("limit", change.feature.to_string()),
+            Self::TopicCreated(topic) => ("topic", topic.topic.clone()),
+        };
+        Stream { kind, id }
+    }
+
+    /// The payload as JSON text; these bytes are what is stored and what a document's reader gets.
+    pub fn payload(&self) -> Result<String, serde_json::Error> {
+        match self {
+            Self::TenantCreated(payload) => serde_json::to_string(payload),
+            Self::TenantStateDesired(payload) => serde_json::to_string(payload),
+            Self::ApiKeyCreated(payload) => serde_json::to_string(payload),
+            Self::ApiKeyRevoked(payload) => serde_json::to_string(payload),
+            Self::MeterDefined(payload) => serde_json::to_string(payload),
+            Self::PlanPublished(payload) => serde_json::to_string(payload),
+            Self::SubscriptionStarted(payload) => serde_json::to_string(payload),
+            Self::SubscriptionCancelled(payload) => serde_json::to_string(payload),
+            Self::InvoiceSettingsChanged(payload) => serde_json::to_string(payload),
+            Self::InvoiceDrafted(payload) | Self::InvoiceFinalized(payload) => serde_json::to_string(payload),
+            Self::PeriodClosed(payload) => serde_json::to_string(payload),
+            Self::QuotaSignalled(payload) => serde_json::to_string(payload),
+            Self::LimitChanged(payload) => serde_json::to_string(payload),
+            Self::TopicCreated(payload) => serde_json::to_string(payload),
+        }
+    }
+
+    /// Reads what [`JournalEvent::type_name`] and [`JournalEvent::payload`] wrote.
+    pub fn decode(type_name: &str, payload: &str) -> Result<Self, DecodeError> {
+        // The tag comes first, so that serde reads the payload straight from the text: buffered numbers would lose
+        // their digits.
+        let tag = serde_json::Value::from(type_name);
+        serde_json::from_str(&format!(r#"{{"type":{tag},"payload":{payload}}}"#))
+            .map_err(|source| DecodeError { type_name: type_name.to_owned(), source })
+    }
+}
+
+#[cfg(test)]
+mod tests;
