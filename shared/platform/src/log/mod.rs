@@ -3,8 +3,12 @@
 //! Two real implementations stand behind one trait: [`kafka`] for production and [`postgres`] for one machine. Both pass
 //! the same conformance suite (`tests/log`), so a role never knows which one it runs on.
 
+mod inbox;
 pub mod kafka;
+pub mod partitioner;
 pub mod postgres;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -21,6 +25,12 @@ pub mod topic {
     /// Lifecycle of tenants.
     pub const TENANTS: &str = "talea.tenants.v1";
 }
+
+/// The largest record (key, value and headers) in bytes, on every log: what one accepts the other accepts too.
+pub const MAX_RECORD_BYTES: usize = 1 << 20;
+
+/// Where append times come from when the log does not stamp them itself.
+pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
 
 /// What a producer hands to the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,4 +145,21 @@ pub trait Consumer: Send {
 
     /// Leaves the group at once, so that others need not wait for a timeout.
     async fn close(self: Box<Self>);
+}
+
+/// What counts towards [`MAX_RECORD_BYTES`].
+fn record_size(record: &NewRecord) -> usize {
+    let headers: usize = record.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    record.key.len() + record.value.len() + headers
+}
+
+fn expect_partitions(topic: &str, existing: u32, expected: u32) -> Result<(), LogError> {
+    if existing == expected {
+        return Ok(());
+    }
+    let problem = format!(
+        "it has {existing} partitions and the configuration says {expected}: set the configuration to {existing}, \
+         for keys would move between partitions"
+    );
+    Err(LogError::Topic { topic: topic.to_owned(), problem })
 }
