@@ -1,9 +1,7 @@
 //! From one bill moment to the draft of its invoice. Pure: the same inputs give the same bytes, whether for the bill run,
 //! for the upcoming invoice or for a check years later.
 
-use super::{
-    BilledLine, Invoice, InvoiceError, InvoiceLine, InvoiceStatus, LineKind, Lineage, invoice_id,
-};
+use super::{BilledLine, Invoice, InvoiceError, InvoiceLine, InvoiceStatus, LineKind, Lineage, invoice_id};
 use crate::id::MeterKey;
 use crate::journal::InvoiceSettings;
 use crate::money::{Money, format_amount, group_thousands};
@@ -65,12 +63,7 @@ pub fn assemble(input: &BillInput<'_>) -> Result<Invoice, InvoiceError> {
         lines.extend(current_line(input, price)?);
     }
     if let Some(ended) = input.moment.closes.filter(|_| input.moment.is_last) {
-        for price in input
-            .plan
-            .prices
-            .iter()
-            .filter(|price| price.timing() == Timing::InAdvance)
-        {
+        for price in input.plan.prices.iter().filter(|price| price.timing() == Timing::InAdvance) {
             lines.extend(credit_line(input, price, ended)?);
         }
     }
@@ -142,12 +135,7 @@ fn current_line(input: &BillInput<'_>, price: &Price) -> Result<Option<InvoiceLi
     match price.meter() {
         None => recurring_line(input, price, period),
         Some(meter) => {
-            let figure = input
-                .usage
-                .get(meter)
-                .ok_or_else(|| InvoiceError::UsageMissing {
-                    meter: meter.clone(),
-                })?;
+            let figure = input.usage.get(meter).ok_or_else(|| InvoiceError::UsageMissing { meter: meter.clone() })?;
             usage_line(input, price, period.served, figure)
         }
     }
@@ -160,13 +148,7 @@ fn recurring_line(
 ) -> Result<Option<InvoiceLine>, InvoiceError> {
     let rated = rate_share(input, price, period)?;
     let lineage = lineage(input.plan, price, period.served);
-    let line = Draft {
-        kind: LineKind::Recurring,
-        quantity: Decimal::ONE,
-        rated,
-        already_billed: None,
-        lineage,
-    };
+    let line = Draft { kind: LineKind::Recurring, quantity: Decimal::ONE, rated, already_billed: None, lineage };
     Ok(Some(line.finish(price, input.subscription.zone)?).filter(|line| !line.amount.is_zero()))
 }
 
@@ -176,35 +158,20 @@ fn usage_line(
     window: Period,
     figure: &UsageFigure,
 ) -> Result<Option<InvoiceLine>, InvoiceError> {
-    let rated = rate(
-        price,
-        input.subscription.currency,
-        Basis::Usage(figure.quantity),
-    )?;
+    let rated = rate(price, input.subscription.currency, Basis::Usage(figure.quantity))?;
     if figure.event_count == 0 && rated.amount.is_zero() {
         return Ok(None);
     }
     let lineage = measured_lineage(input.plan, price, window, figure);
-    let line = Draft {
-        kind: LineKind::Usage,
-        quantity: figure.quantity,
-        rated,
-        already_billed: None,
-        lineage,
-    };
+    let line = Draft { kind: LineKind::Usage, quantity: figure.quantity, rated, already_billed: None, lineage };
     Ok(Some(line.finish(price, input.subscription.zone)?))
 }
 
 /// The credit for what was paid in advance beyond the end: what the served share costs, less what was billed for the
 /// period. Charge and credit together are therefore exactly the price of what was served. Never a charge.
-fn credit_line(
-    input: &BillInput<'_>,
-    price: &Price,
-    ended: ServedPeriod,
-) -> Result<Option<InvoiceLine>, InvoiceError> {
+fn credit_line(input: &BillInput<'_>, price: &Price, ended: ServedPeriod) -> Result<Option<InvoiceLine>, InvoiceError> {
     let kinds = [LineKind::Recurring, LineKind::ProrationCredit];
-    let same_period =
-        |period: &Period| ended.full.start <= period.start && period.end <= ended.full.end;
+    let same_period = |period: &Period| ended.full.start <= period.start && period.end <= ended.full.end;
     let before = Billed::of(input, price, &kinds, same_period)?;
     let rated = rate_share(input, price, ended)?;
     if before.amount.minor <= rated.amount.minor {
@@ -213,13 +180,7 @@ fn credit_line(
     let unused = Period::new(ended.served.end, ended.full.end);
     let lineage = lineage(input.plan, price, unused);
     let quantity = Decimal::ONE;
-    let line = Draft {
-        kind: LineKind::ProrationCredit,
-        quantity,
-        rated,
-        already_billed: Some(before.amount),
-        lineage,
-    };
+    let line = Draft { kind: LineKind::ProrationCredit, quantity, rated, already_billed: Some(before.amount), lineage };
     Ok(Some(line.finish(price, input.subscription.zone)?))
 }
 
@@ -235,11 +196,7 @@ fn adjustment_line(
     };
     let kinds = [LineKind::Usage, LineKind::Adjustment];
     let before = Billed::of(input, price, &kinds, |period| *period == remeasured.window)?;
-    let rated = rate(
-        price,
-        input.subscription.currency,
-        Basis::Usage(figure.quantity),
-    )?;
+    let rated = rate(price, input.subscription.currency, Basis::Usage(figure.quantity))?;
     if rated.amount == before.amount {
         return Ok(None);
     }
@@ -249,33 +206,17 @@ fn adjustment_line(
         ..measured_lineage(remeasured.plan, price, remeasured.window, figure)
     };
     let already_billed = Some(before.amount);
-    let line = Draft {
-        kind: LineKind::Adjustment,
-        quantity: change,
-        rated,
-        already_billed,
-        lineage,
-    };
+    let line = Draft { kind: LineKind::Adjustment, quantity: change, rated, already_billed, lineage };
     Ok(Some(line.finish(price, input.subscription.zone)?))
 }
 
-fn rate_share(
-    input: &BillInput<'_>,
-    price: &Price,
-    period: ServedPeriod,
-) -> Result<Rated, InvoiceError> {
+fn rate_share(input: &BillInput<'_>, price: &Price, period: ServedPeriod) -> Result<Rated, InvoiceError> {
     let share = period.share(input.subscription.zone)?;
-    Ok(rate(
-        price,
-        input.subscription.currency,
-        Basis::Share(share),
-    )?)
+    Ok(rate(price, input.subscription.currency, Basis::Share(share))?)
 }
 
 fn overflow(price: &Price) -> RatingError {
-    RatingError::Overflow {
-        price: price.key.clone(),
-    }
+    RatingError::Overflow { price: price.key.clone() }
 }
 
 /// What earlier lines of some kinds charged for a price.
@@ -294,17 +235,11 @@ impl Billed {
         let lines: Vec<&BilledLine> = input
             .billed
             .iter()
-            .filter(|line| {
-                line.price_key == price.key && kinds.contains(&line.kind) && covers(&line.period)
-            })
+            .filter(|line| line.price_key == price.key && kinds.contains(&line.kind) && covers(&line.period))
             .collect();
         Ok(Self {
-            amount: Money::sum(
-                input.subscription.currency,
-                lines.iter().map(|line| line.amount),
-            )?,
-            quantity: sum_exact(lines.iter().map(|line| line.quantity))
-                .ok_or_else(|| overflow(price))?,
+            amount: Money::sum(input.subscription.currency, lines.iter().map(|line| line.amount))?,
+            quantity: sum_exact(lines.iter().map(|line| line.quantity)).ok_or_else(|| overflow(price))?,
         })
     }
 }
@@ -325,12 +260,7 @@ fn lineage(plan: &PlanVersion, price: &Price, window: Period) -> Lineage {
     }
 }
 
-fn measured_lineage(
-    plan: &PlanVersion,
-    price: &Price,
-    window: Period,
-    figure: &UsageFigure,
-) -> Lineage {
+fn measured_lineage(plan: &PlanVersion, price: &Price, window: Period, figure: &UsageFigure) -> Lineage {
     Lineage {
         meter_version: Some(figure.meter_version),
         measured_quantity: Some(figure.quantity),
@@ -375,10 +305,7 @@ impl Draft {
     fn describe(&self, price: &Price, zone: TimeZone) -> Result<String, PeriodError> {
         let window = self.lineage.window;
         let first = day_of(window.start, zone)?;
-        let last = day_of(
-            window.start.max(window.end - Duration::nanoseconds(1)),
-            zone,
-        )?;
+        let last = day_of(window.start.max(window.end - Duration::nanoseconds(1)), zone)?;
         let what = match self.kind {
             LineKind::Recurring | LineKind::Usage => "",
             LineKind::Adjustment => "Late usage: ",
@@ -391,10 +318,7 @@ impl Draft {
     fn explain(&self, amount: Money) -> Vec<String> {
         let rated = self.rated.amount;
         let mut sentences = explain(rated.currency, &self.rated.rows);
-        if let (Some(before), Some(now)) = (
-            self.lineage.previous_quantity,
-            self.lineage.measured_quantity,
-        ) {
+        if let (Some(before), Some(now)) = (self.lineage.previous_quantity, self.lineage.measured_quantity) {
             let (before, now) = (group_thousands(before, 0), group_thousands(now, 0));
             sentences.insert(0, format!("usage billed so far {before}, now {now}"));
         }
@@ -403,12 +327,7 @@ impl Draft {
             sentences.push(format!("{exact} rounded once to {}", print(rated)));
         }
         if let Some(before) = self.already_billed {
-            sentences.push(format!(
-                "{} less {} billed so far = {}",
-                print(rated),
-                print(before),
-                print(amount)
-            ));
+            sentences.push(format!("{} less {} billed so far = {}", print(rated), print(before), print(amount)));
         }
         sentences
     }

@@ -16,47 +16,26 @@ pub enum InvoiceError {
     Money(#[from] MoneyError),
     #[error(transparent)]
     Period(#[from] PeriodError),
-    #[error(
-        "the usage of meter {meter} is missing; fetch it for every window that the bill moment names"
-    )]
+    #[error("the usage of meter {meter} is missing; fetch it for every window that the bill moment names")]
     UsageMissing { meter: MeterKey },
     #[error(
         "the subscription is on plan {expected} version {expected_version}, but was to be billed by {given} version {given_version}; pass that version"
     )]
-    WrongPlan {
-        expected: PlanKey,
-        expected_version: u32,
-        given: PlanKey,
-        given_version: u32,
-    },
+    WrongPlan { expected: PlanKey, expected_version: u32, given: PlanKey, given_version: u32 },
     #[error("invoice {id} is {status}; only a draft can be finalised, what is issued never changes", status = .status.as_str())]
-    NotADraft {
-        id: InvoiceId,
-        status: InvoiceStatus,
-    },
-    #[error(
-        "invoice {id} does not add up: {what}; do not issue it, this is a fault of the program"
-    )]
+    NotADraft { id: InvoiceId, status: InvoiceStatus },
+    #[error("invoice {id} does not add up: {what}; do not issue it, this is a fault of the program")]
     DoesNotAddUp { id: InvoiceId, what: &'static str },
 }
 
 /// Issues a draft: gives it its number and dates. The issue date is the day of `at` in the invoice's zone.
-pub fn finalize(
-    draft: Invoice,
-    number: String,
-    at: DateTime<Utc>,
-) -> Result<Invoice, InvoiceError> {
+pub fn finalize(draft: Invoice, number: String, at: DateTime<Utc>) -> Result<Invoice, InvoiceError> {
     if draft.status != InvoiceStatus::Draft {
-        return Err(InvoiceError::NotADraft {
-            id: draft.id,
-            status: draft.status,
-        });
+        return Err(InvoiceError::NotADraft { id: draft.id, status: draft.status });
     }
     verify(&draft)?;
     let issue_date = day_of(at, draft.zone)?;
-    let due_date = issue_date
-        .checked_add_days(Days::new(draft.due_days.into()))
-        .ok_or(PeriodError::OutOfRange)?;
+    let due_date = issue_date.checked_add_days(Days::new(draft.due_days.into())).ok_or(PeriodError::OutOfRange)?;
     Ok(Invoice {
         status: InvoiceStatus::Finalized,
         number: Some(number),
@@ -70,20 +49,14 @@ pub fn finalize(
 /// Whether an invoice adds up, to the minor unit: rows to lines, lines to the subtotal, tax rows to the tax, both to the
 /// total. Checked before a draft is issued, and by whoever reads one.
 pub fn verify(invoice: &Invoice) -> Result<(), InvoiceError> {
-    let fault = |what| InvoiceError::DoesNotAddUp {
-        id: invoice.id.clone(),
-        what,
-    };
+    let fault = |what| InvoiceError::DoesNotAddUp { id: invoice.id.clone(), what };
     let currency = invoice.currency;
     for line in &invoice.lines {
-        let exact =
-            sum_of_rows(&line.rows).ok_or_else(|| fault("the rows of a line have no exact sum"))?;
+        let exact = sum_of_rows(&line.rows).ok_or_else(|| fault("the rows of a line have no exact sum"))?;
         let rated = Money::rounded(exact, currency).map_err(MoneyError::from)?;
         let due = rated.checked_sub(line.already_billed.unwrap_or(Money::zero(currency)))?;
         if due != line.amount {
-            return Err(fault(
-                "a line is not the sum of its rows less what was billed before",
-            ));
+            return Err(fault("a line is not the sum of its rows less what was billed before"));
         }
     }
     if Money::sum(currency, invoice.lines.iter().map(|line| line.amount))? != invoice.subtotal {

@@ -70,19 +70,11 @@ pub struct Lineage {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub meter_version: Option<u32>,
     /// The whole window's usage as measured for this line.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        with = "crate::money::optional_decimal"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "crate::money::optional_decimal")]
     #[schema(value_type = Option<String>)]
     pub measured_quantity: Option<Decimal>,
     /// Of an adjustment: the usage of the window that was billed before.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        with = "crate::money::optional_decimal"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "crate::money::optional_decimal")]
     #[schema(value_type = Option<String>)]
     pub previous_quantity: Option<Decimal>,
     /// Per partition of the usage log, the first offset that was not counted.

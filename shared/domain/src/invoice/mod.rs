@@ -96,16 +96,9 @@ impl Invoice {
 }
 
 /// The id of the invoice of a bill moment: the same for every run that comes to it.
-pub fn invoice_id(
-    subscription: &SubscriptionId,
-    billed_at: DateTime<Utc>,
-    revision: u32,
-) -> InvoiceId {
+pub fn invoice_id(subscription: &SubscriptionId, billed_at: DateTime<Utc>, revision: u32) -> InvoiceId {
     let at = billed_at.to_rfc3339_opts(SecondsFormat::Nanos, true);
-    let bits = derive_bits(
-        "invoice",
-        &[subscription.as_str(), &at, &revision.to_string()],
-    );
+    let bits = derive_bits("invoice", &[subscription.as_str(), &at, &revision.to_string()]);
     InvoiceId::parse(&prefixed("inv", bits)).expect("a prefix and 26 letters and digits are a key")
 }
 

@@ -37,12 +37,7 @@ impl Currency {
         if !letters.iter().all(u8::is_ascii_uppercase) {
             return Err(unknown());
         }
-        let lists = [
-            (0, NO_DECIMALS),
-            (2, TWO_DECIMALS),
-            (3, THREE_DECIMALS),
-            (4, FOUR_DECIMALS),
-        ];
+        let lists = [(0, NO_DECIMALS), (2, TWO_DECIMALS), (3, THREE_DECIMALS), (4, FOUR_DECIMALS)];
         let (exponent, _) = lists
             .into_iter()
             .find(|(_, codes)| codes.split_ascii_whitespace().any(|code| code == text))
@@ -107,33 +102,15 @@ mod tests {
 
     #[test]
     fn a_currency_knows_its_exponent() {
-        for (code, exponent) in [
-            ("JPY", 0),
-            ("USD", 2),
-            ("EUR", 2),
-            ("KWD", 3),
-            ("CLF", 4),
-            ("HUF", 2),
-            ("ISK", 0),
-        ] {
-            assert_eq!(
-                Currency::parse(code).map(|c| c.exponent()),
-                Ok(exponent),
-                "{code}"
-            );
+        for (code, exponent) in [("JPY", 0), ("USD", 2), ("EUR", 2), ("KWD", 3), ("CLF", 4), ("HUF", 2), ("ISK", 0)] {
+            assert_eq!(Currency::parse(code).map(|c| c.exponent()), Ok(exponent), "{code}");
         }
     }
 
     #[test]
     fn what_is_no_currency_is_refused_with_the_fields_name() {
-        for text in [
-            "", "usd", "US", "USDX", "XXX", "XAU", "U D", "ÄÖ", " USD", "JPY ",
-        ] {
-            assert_eq!(
-                Currency::parse(text).map_err(|e| e.field),
-                Err("currency".to_owned()),
-                "{text:?}"
-            );
+        for text in ["", "usd", "US", "USDX", "XXX", "XAU", "U D", "ÄÖ", " USD", "JPY "] {
+            assert_eq!(Currency::parse(text).map_err(|e| e.field), Err("currency".to_owned()), "{text:?}");
         }
     }
 

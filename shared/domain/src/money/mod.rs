@@ -13,9 +13,7 @@ use std::fmt;
 
 /// The amount does not fit 64 bits of minor units. Nothing was rounded or wrapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the amount does not fit 64 bits of minor units of {currency}; split the invoice or check the price"
-)]
+#[error("the amount does not fit 64 bits of minor units of {currency}; split the invoice or check the price")]
 pub struct AmountOverflow {
     pub currency: Currency,
 }
@@ -33,13 +31,9 @@ pub enum MoneyError {
 /// is the mirror image of its charge. The one rounding function: called where a line's amount is fixed, and nowhere else.
 pub fn round_to_minor(amount: Decimal, currency: Currency) -> Result<i64, AmountOverflow> {
     let overflow = AmountOverflow { currency };
-    let rounded =
-        amount.round_dp_with_strategy(currency.exponent(), RoundingStrategy::MidpointAwayFromZero);
+    let rounded = amount.round_dp_with_strategy(currency.exponent(), RoundingStrategy::MidpointAwayFromZero);
     let missing_digits = currency.exponent() - rounded.scale().min(currency.exponent());
-    let minor = rounded
-        .mantissa()
-        .checked_mul(10_i128.pow(missing_digits))
-        .ok_or(overflow)?;
+    let minor = rounded.mantissa().checked_mul(10_i128.pow(missing_digits)).ok_or(overflow)?;
     i64::try_from(minor).map_err(|_| overflow)
 }
 
@@ -89,29 +83,15 @@ impl Money {
     }
 
     /// The sum of any number of amounts of `currency`; zero when there is none.
-    pub fn sum(
-        currency: Currency,
-        amounts: impl IntoIterator<Item = Self>,
-    ) -> Result<Self, MoneyError> {
-        amounts
-            .into_iter()
-            .try_fold(Self::zero(currency), Self::checked_add)
+    pub fn sum(currency: Currency, amounts: impl IntoIterator<Item = Self>) -> Result<Self, MoneyError> {
+        amounts.into_iter().try_fold(Self::zero(currency), Self::checked_add)
     }
 
-    fn combine(
-        self,
-        other: Self,
-        operation: fn(i64, i64) -> Option<i64>,
-    ) -> Result<Self, MoneyError> {
+    fn combine(self, other: Self, operation: fn(i64, i64) -> Option<i64>) -> Result<Self, MoneyError> {
         if self.currency != other.currency {
-            return Err(MoneyError::CurrencyMismatch {
-                left: self.currency,
-                right: other.currency,
-            });
+            return Err(MoneyError::CurrencyMismatch { left: self.currency, right: other.currency });
         }
-        let minor = operation(self.minor, other.minor).ok_or(AmountOverflow {
-            currency: self.currency,
-        })?;
+        let minor = operation(self.minor, other.minor).ok_or(AmountOverflow { currency: self.currency })?;
         Ok(Self::new(minor, self.currency))
     }
 }
@@ -138,11 +118,7 @@ mod tests {
     fn check(amount: &str, currency: &str, expect: Result<i64, ()>) {
         let currency = Currency::parse(currency).unwrap();
         let amount: Decimal = amount.parse().unwrap();
-        assert_eq!(
-            round_to_minor(amount, currency).map_err(|_| ()),
-            expect,
-            "{amount} {currency}"
-        );
+        assert_eq!(round_to_minor(amount, currency).map_err(|_| ()), expect, "{amount} {currency}");
     }
 
     #[test]
@@ -164,28 +140,13 @@ mod tests {
 
     #[test]
     fn amounts_of_two_currencies_do_not_add() {
-        let (usd, eur) = (
-            Currency::parse("USD").unwrap(),
-            Currency::parse("EUR").unwrap(),
-        );
-        let mismatch = MoneyError::CurrencyMismatch {
-            left: usd,
-            right: eur,
-        };
-        assert_eq!(
-            Money::new(1, usd).checked_add(Money::new(1, eur)),
-            Err(mismatch)
-        );
+        let (usd, eur) = (Currency::parse("USD").unwrap(), Currency::parse("EUR").unwrap());
+        let mismatch = MoneyError::CurrencyMismatch { left: usd, right: eur };
+        assert_eq!(Money::new(1, usd).checked_add(Money::new(1, eur)), Err(mismatch));
         let overflow = MoneyError::Overflow(AmountOverflow { currency: usd });
-        assert_eq!(
-            Money::new(i64::MAX, usd).checked_add(Money::new(1, usd)),
-            Err(overflow)
-        );
+        assert_eq!(Money::new(i64::MAX, usd).checked_add(Money::new(1, usd)), Err(overflow));
         assert_eq!(Money::new(i64::MIN, usd).checked_neg(), Err(overflow));
-        assert_eq!(
-            Money::sum(usd, [Money::new(5418, usd), Money::new(369, usd)]),
-            Ok(Money::new(5787, usd))
-        );
+        assert_eq!(Money::sum(usd, [Money::new(5418, usd), Money::new(369, usd)]), Ok(Money::new(5787, usd)));
     }
 
     #[test]

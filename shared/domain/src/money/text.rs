@@ -37,27 +37,18 @@ impl TryFrom<MoneyDocument> for Money {
         let currency = document.currency;
         let minor = document.amount_minor.map(|text| {
             let way_out = "write a whole number of minor units, for example \"5787\"";
-            text.parse::<i64>().map_err(|_| {
-                FieldError::new("amount_minor", "is not a whole number of 64 bits", way_out)
-            })
+            text.parse::<i64>()
+                .map_err(|_| FieldError::new("amount_minor", "is not a whole number of 64 bits", way_out))
         });
         let major = document.amount.map(|text| whole_minor(&text, currency));
         let minor = match (minor.transpose()?, major.transpose()?) {
             (Some(minor), Some(major)) if minor != major => {
                 let way_out = "send one of them, or make them agree";
-                return Err(FieldError::new(
-                    "amount",
-                    "differs from amount_minor",
-                    way_out,
-                ));
+                return Err(FieldError::new("amount", "differs from amount_minor", way_out));
             }
             (Some(minor), _) | (None, Some(minor)) => minor,
             (None, None) => {
-                return Err(FieldError::new(
-                    "amount",
-                    "is missing",
-                    "send amount or amount_minor",
-                ));
+                return Err(FieldError::new("amount", "is missing", "send amount or amount_minor"));
             }
         };
         Ok(Self::new(minor, currency))
@@ -67,10 +58,7 @@ impl TryFrom<MoneyDocument> for Money {
 /// An amount that claims to be money already must not need rounding.
 fn whole_minor(text: &str, currency: Currency) -> Result<i64, FieldError> {
     let wrong = |reason: &str| {
-        let way_out = format!(
-            "write a decimal with at most {} decimals as text",
-            currency.exponent()
-        );
+        let way_out = format!("write a decimal with at most {} decimals as text", currency.exponent());
         FieldError::new("amount", reason, way_out)
     };
     let amount = parse_decimal(text).ok_or_else(|| wrong("is not a decimal"))?;
@@ -85,9 +73,7 @@ pub fn parse_decimal(text: &str) -> Option<Decimal> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let plain = digits.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     let starts_well = digits.bytes().next().is_some_and(|b| b.is_ascii_digit());
-    (plain && starts_well && !digits.ends_with('.'))
-        .then(|| Decimal::from_str_exact(text).ok())
-        .flatten()
+    (plain && starts_well && !digits.ends_with('.')).then(|| Decimal::from_str_exact(text).ok()).flatten()
 }
 
 /// Groups the digits before the point by thousands and keeps at least `decimals` decimals: `18,059,974`, `3.00`.
@@ -108,20 +94,14 @@ pub fn group_thousands(value: Decimal, decimals: u32) -> String {
     if !fraction.is_empty() || width > 0 {
         grouped.push('.');
         grouped.push_str(fraction);
-        grouped.extend(std::iter::repeat_n(
-            '0',
-            width.saturating_sub(fraction.len()),
-        ));
+        grouped.extend(std::iter::repeat_n('0', width.saturating_sub(fraction.len())));
     }
     grouped
 }
 
 /// An exact amount for people: all its digits, at least as many decimals as the currency has: `54.179922 USD`.
 pub fn format_amount(amount: Decimal, currency: Currency) -> String {
-    format!(
-        "{} {currency}",
-        group_thousands(amount, currency.exponent())
-    )
+    format!("{} {currency}", group_thousands(amount, currency.exponent()))
 }
 
 /// Serde for a decimal: written as text without trailing zeros, read from text only, and exactly.
@@ -138,7 +118,9 @@ pub mod exact_decimal {
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Decimal, D::Error> {
         let text = String::deserialize(deserializer)?;
         parse_decimal(&text).ok_or_else(|| {
-            D::Error::custom(format!("{text:?} is not an exact decimal; write at most 28 digits as text, like \"0.000003\""))
+            D::Error::custom(format!(
+                "{text:?} is not an exact decimal; write at most 28 digits as text, like \"0.000003\""
+            ))
         })
     }
 }
@@ -148,19 +130,14 @@ pub mod optional_decimal {
     use rust_decimal::Decimal;
     use serde::{Deserialize, Deserializer, Serializer};
 
-    pub fn serialize<S: Serializer>(
-        value: &Option<Decimal>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
+    pub fn serialize<S: Serializer>(value: &Option<Decimal>, serializer: S) -> Result<S::Ok, S::Error> {
         match value {
             Some(value) => super::exact_decimal::serialize(value, serializer),
             None => serializer.serialize_none(),
         }
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<Decimal>, D::Error> {
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Decimal>, D::Error> {
         #[derive(Deserialize)]
         struct Exact(#[serde(with = "super::exact_decimal")] Decimal);
         Ok(Option::<Exact>::deserialize(deserializer)?.map(|exact| exact.0))
@@ -181,20 +158,11 @@ mod tests {
 
     #[test]
     fn money_is_read_from_either_amount_and_both_must_agree() {
-        check_read(
-            r#"{"amount_minor":"5787","amount":"57.87","currency":"USD"}"#,
-            Ok(5787),
-        );
+        check_read(r#"{"amount_minor":"5787","amount":"57.87","currency":"USD"}"#, Ok(5787));
         check_read(r#"{"amount":"57.870","currency":"USD"}"#, Ok(5787));
         check_read(r#"{"amount_minor":"-3","currency":"JPY"}"#, Ok(-3));
-        check_read(
-            r#"{"amount_minor":"1","amount":"57.87","currency":"USD"}"#,
-            Err("differs"),
-        );
-        check_read(
-            r#"{"amount":"0.001","currency":"USD"}"#,
-            Err("more decimals"),
-        );
+        check_read(r#"{"amount_minor":"1","amount":"57.87","currency":"USD"}"#, Err("differs"));
+        check_read(r#"{"amount":"0.001","currency":"USD"}"#, Err("more decimals"));
         check_read(r#"{"amount":"1e2","currency":"USD"}"#, Err("not a decimal"));
         check_read(r#"{"currency":"USD"}"#, Err("missing"));
         check_read(r#"{"amount":"1","currency":"usd"}"#, Err("ISO 4217"));
@@ -204,10 +172,7 @@ mod tests {
     fn money_is_written_with_both_amounts_as_text() {
         let money = Money::new(5787, Currency::parse("USD").unwrap());
         let json = serde_json::to_string(&money).unwrap();
-        assert_eq!(
-            json,
-            r#"{"amount_minor":"5787","amount":"57.87","currency":"USD"}"#
-        );
+        assert_eq!(json, r#"{"amount_minor":"5787","amount":"57.87","currency":"USD"}"#);
     }
 
     #[test]
@@ -225,23 +190,9 @@ mod tests {
 
     #[test]
     fn a_decimal_that_cannot_be_kept_exactly_is_refused() {
-        for text in [
-            "",
-            "-",
-            ".5",
-            "5.",
-            "1e3",
-            "+1",
-            "1_000",
-            "0.00000000000000000000000000001",
-            "NaN",
-            " 1",
-        ] {
+        for text in ["", "-", ".5", "5.", "1e3", "+1", "1_000", "0.00000000000000000000000000001", "NaN", " 1"] {
             assert_eq!(parse_decimal(text), None, "{text:?}");
         }
-        assert_eq!(
-            parse_decimal("-0.123456789012345678"),
-            Some("-0.123456789012345678".parse().unwrap())
-        );
+        assert_eq!(parse_decimal("-0.123456789012345678"), Some("-0.123456789012345678".parse().unwrap()));
     }
 }

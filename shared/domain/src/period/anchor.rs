@@ -25,10 +25,7 @@ pub struct Interval {
 }
 
 impl Interval {
-    pub const MONTHLY: Self = Self {
-        unit: IntervalUnit::Month,
-        every: 1,
-    };
+    pub const MONTHLY: Self = Self { unit: IntervalUnit::Month, every: 1 };
 }
 
 impl Default for Interval {
@@ -38,9 +35,7 @@ impl Default for Interval {
 }
 
 /// Where billing periods begin.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, utoipa::ToSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Alignment {
     /// On the first of the month, whenever the subscription started; its first period may be partial.
@@ -64,12 +59,7 @@ pub struct BillingAnchor {
 impl BillingAnchor {
     /// Periods of one calendar month, counted from the month of `origin`.
     pub fn calendar_months(origin: NaiveDate, zone: TimeZone) -> Self {
-        Self {
-            interval: Interval::MONTHLY,
-            day: 1,
-            origin,
-            zone,
-        }
+        Self { interval: Interval::MONTHLY, day: 1, origin, zone }
     }
 
     /// Period number `index`; negative numbers lie before the origin.
@@ -120,12 +110,8 @@ impl BillingAnchor {
 
     /// The instant at which period `index` begins.
     fn bound(&self, index: i64) -> Result<DateTime<Utc>, PeriodError> {
-        let months = index
-            .checked_mul(self.step())
-            .ok_or(PeriodError::OutOfRange)?;
-        let month = months
-            .checked_add(self.first_month())
-            .ok_or(PeriodError::OutOfRange)?;
+        let months = index.checked_mul(self.step()).ok_or(PeriodError::OutOfRange)?;
+        let month = months.checked_add(self.first_month()).ok_or(PeriodError::OutOfRange)?;
         start_of_day(clamped_date(month, self.day)?, self.zone)
     }
 

@@ -14,14 +14,8 @@ pub struct Fraction {
 }
 
 impl Fraction {
-    pub const WHOLE: Self = Self {
-        numerator: 1,
-        denominator: 1,
-    };
-    pub const NONE: Self = Self {
-        numerator: 0,
-        denominator: 1,
-    };
+    pub const WHOLE: Self = Self { numerator: 1, denominator: 1 };
+    pub const NONE: Self = Self { numerator: 0, denominator: 1 };
 
     pub fn is_whole(&self) -> bool {
         self.numerator == self.denominator
@@ -50,8 +44,7 @@ impl Fraction {
         let divisor = greatest_common_divisor(numerator, denominator);
         Ok(Self {
             numerator: u64::try_from(numerator / divisor).map_err(|_| PeriodError::OutOfRange)?,
-            denominator: u64::try_from(denominator / divisor)
-                .map_err(|_| PeriodError::OutOfRange)?,
+            denominator: u64::try_from(denominator / divisor).map_err(|_| PeriodError::OutOfRange)?,
         })
     }
 }
@@ -60,11 +53,9 @@ impl Fraction {
 fn days_between(period: Period, zone: TimeZone) -> Result<(u128, u128), PeriodError> {
     let (from_day, from_second, from_length) = position(period.start, zone)?;
     let (to_day, to_second, to_length) = position(period.end, zone)?;
-    let numerator = (to_day - from_day) * from_length * to_length + to_second * from_length
-        - from_second * to_length;
+    let numerator = (to_day - from_day) * from_length * to_length + to_second * from_length - from_second * to_length;
     let numerator = u128::try_from(numerator).map_err(|_| PeriodError::OutOfRange)?;
-    let denominator =
-        u128::try_from(from_length * to_length).map_err(|_| PeriodError::OutOfRange)?;
+    let denominator = u128::try_from(from_length * to_length).map_err(|_| PeriodError::OutOfRange)?;
     let divisor = greatest_common_divisor(numerator, denominator);
     Ok((numerator / divisor, denominator / divisor))
 }
@@ -75,11 +66,7 @@ fn position(instant: DateTime<Utc>, zone: TimeZone) -> Result<(i128, i128, i128)
     let start = start_of_day(date, zone)?;
     let end = start_of_day(date.succ_opt().ok_or(PeriodError::OutOfRange)?, zone)?;
     let into_day = (instant - start).num_seconds();
-    Ok((
-        date.num_days_from_ce().into(),
-        into_day.into(),
-        (end - start).num_seconds().into(),
-    ))
+    Ok((date.num_days_from_ce().into(), into_day.into(), (end - start).num_seconds().into()))
 }
 
 fn greatest_common_divisor(mut a: u128, mut b: u128) -> u128 {

@@ -8,9 +8,7 @@ use serde::{Deserialize, Serialize};
 const HOUR_SECONDS: i64 = 3600;
 
 /// What a limit is counted over.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, utoipa::ToSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LimitPeriod {
     /// The subscription's billing period.
@@ -33,9 +31,7 @@ pub fn limit_period(
 ) -> Result<Period, PeriodError> {
     match kind {
         LimitPeriod::Billing => billing.period_containing(instant),
-        LimitPeriod::Month => {
-            BillingAnchor::calendar_months(day_of(instant, zone)?, zone).period_containing(instant)
-        }
+        LimitPeriod::Month => BillingAnchor::calendar_months(day_of(instant, zone)?, zone).period_containing(instant),
         LimitPeriod::Day => {
             let date = day_of(instant, zone)?;
             let next = date.succ_opt().ok_or(PeriodError::OutOfRange)?;
@@ -65,10 +61,6 @@ fn hour_of(instant: DateTime<Utc>, zone: TimeZone) -> Period {
         } else {
             start
         },
-        end: if shifted(end) {
-            first_instant(second, end, |at| offset_seconds(at, zone) != offset)
-        } else {
-            end
-        },
+        end: if shifted(end) { first_instant(second, end, |at| offset_seconds(at, zone) != offset) } else { end },
     }
 }

@@ -15,19 +15,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 /// A span of time: `start` belongs to it, `end` does not.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    PartialOrd,
-    Ord,
-    Serialize,
-    Deserialize,
-    utoipa::ToSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Period {
     pub start: DateTime<Utc>,
@@ -37,9 +25,7 @@ pub struct Period {
 /// Why there is no such period. Reject the input that led here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PeriodError {
-    #[error(
-        "the date lies outside the years that can be counted; use an instant between the years 1900 and 9000"
-    )]
+    #[error("the date lies outside the years that can be counted; use an instant between the years 1900 and 9000")]
     OutOfRange,
     #[error("the range holds more than {MAX_PERIODS} periods; ask for a shorter one")]
     TooMany,

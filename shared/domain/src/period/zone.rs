@@ -2,8 +2,7 @@
 
 use super::PeriodError;
 use chrono::{
-    DateTime, Datelike, Duration, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, Offset,
-    TimeZone as _, Utc,
+    DateTime, Datelike, Duration, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeZone as _, Utc,
 };
 
 /// A zone of the IANA database, for example `America/New_York`. In JSON its name.
@@ -19,11 +18,7 @@ pub fn local(instant: DateTime<Utc>, zone: TimeZone) -> NaiveDateTime {
 
 /// The difference of local time to UTC at `instant`, in seconds, positive in the east.
 pub fn offset_seconds(instant: DateTime<Utc>, zone: TimeZone) -> i64 {
-    i64::from(
-        zone.offset_from_utc_datetime(&instant.naive_utc())
-            .fix()
-            .local_minus_utc(),
-    )
+    i64::from(zone.offset_from_utc_datetime(&instant.naive_utc()).fix().local_minus_utc())
 }
 
 /// The first instant of a local day: midnight, or, where the clocks jump over midnight, the first instant after the jump.
@@ -34,9 +29,7 @@ pub fn start_of_day(date: NaiveDate, zone: TimeZone) -> Result<DateTime<Utc>, Pe
     }
     let midnight = date.and_time(NaiveTime::MIN);
     Ok(match zone.from_local_datetime(&midnight) {
-        LocalResult::Single(instant) | LocalResult::Ambiguous(instant, _) => {
-            instant.with_timezone(&Utc)
-        }
+        LocalResult::Single(instant) | LocalResult::Ambiguous(instant, _) => instant.with_timezone(&Utc),
         LocalResult::None => {
             // No zone is further than a day and two hours from UTC, so the jump lies between these two.
             let reach = Duration::hours(26);
@@ -71,11 +64,7 @@ pub(super) fn first_instant(
     let (mut low, mut high) = (0, (after - before).num_seconds());
     while high - low > 1 {
         let middle = low + (high - low) / 2;
-        if reached(before + Duration::seconds(middle)) {
-            high = middle
-        } else {
-            low = middle
-        }
+        if reached(before + Duration::seconds(middle)) { high = middle } else { low = middle }
     }
     before + Duration::seconds(high)
 }

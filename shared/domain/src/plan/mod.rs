@@ -29,9 +29,7 @@ impl Amounts {
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (Currency, Decimal)> + '_ {
-        self.0
-            .iter()
-            .map(|(currency, amount)| (*currency, amount.0))
+        self.0.iter().map(|(currency, amount)| (*currency, amount.0))
     }
 
     pub fn currencies(&self) -> BTreeSet<Currency> {
@@ -41,12 +39,7 @@ impl Amounts {
 
 impl FromIterator<(Currency, Decimal)> for Amounts {
     fn from_iter<I: IntoIterator<Item = (Currency, Decimal)>>(amounts: I) -> Self {
-        Self(
-            amounts
-                .into_iter()
-                .map(|(currency, amount)| (currency, Amount(amount)))
-                .collect(),
-        )
+        Self(amounts.into_iter().map(|(currency, amount)| (currency, Amount(amount))).collect())
     }
 }
 
@@ -100,10 +93,7 @@ pub struct PlanVersion {
 impl PlanVersion {
     /// The currencies in which every price of the plan is sold. A plan without prices sells in any: `None`.
     pub fn currencies(&self) -> Option<BTreeSet<Currency>> {
-        let sold = self
-            .prices
-            .iter()
-            .map(|price| price.model.rules().currencies());
+        let sold = self.prices.iter().map(|price| price.model.rules().currencies());
         sold.reduce(|all, some| all.intersection(&some).copied().collect())
     }
 

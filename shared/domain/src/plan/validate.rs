@@ -1,6 +1,7 @@
 //! What must hold before a plan version may be sold. All faults are reported at once, each with its JSON pointer.
 
 use super::{Amounts, PlanVersion};
+use crate::entitlement::check_features;
 use crate::error::FieldError;
 use rust_decimal::Decimal;
 use std::collections::BTreeSet;
@@ -28,15 +29,11 @@ pub struct Faults<'a> {
 impl Faults<'_> {
     /// The same collection, one member further down.
     pub fn below(&mut self, member: impl std::fmt::Display) -> Faults<'_> {
-        Faults {
-            pointer: format!("{}/{member}", self.pointer),
-            found: self.found,
-        }
+        Faults { pointer: format!("{}/{member}", self.pointer), found: self.found }
     }
 
     pub fn add(&mut self, reason: impl Into<String>, way_out: impl Into<String>) {
-        self.found
-            .push(FieldError::new(self.pointer.clone(), reason, way_out));
+        self.found.push(FieldError::new(self.pointer.clone(), reason, way_out));
     }
 
     pub fn require(&mut self, holds: bool, reason: &str, way_out: &str) {
@@ -47,9 +44,7 @@ impl Faults<'_> {
 
     /// A price for one unit: not negative, with bounded digits, in at least one currency.
     pub fn unit_amounts(&mut self, amounts: &Amounts) {
-        self.amounts(amounts, |amount| {
-            digits(amount) <= MAX_UNIT_DIGITS && amount.scale() <= MAX_UNIT_DECIMALS
-        });
+        self.amounts(amounts, |amount| digits(amount) <= MAX_UNIT_DIGITS && amount.scale() <= MAX_UNIT_DECIMALS);
     }
 
     /// A price for a period or a tier.
@@ -77,11 +72,7 @@ impl Faults<'_> {
         for (currency, amount) in amounts.iter() {
             let amount = amount.normalize();
             let mut faults = self.below(currency);
-            faults.require(
-                amount >= Decimal::ZERO,
-                "is negative",
-                "write 0 or more; a discount is not a price",
-            );
+            faults.require(amount >= Decimal::ZERO, "is negative", "write 0 or more; a discount is not a price");
             faults.require(
                 fits(amount),
                 "has too many digits",
@@ -96,21 +87,14 @@ impl Faults<'_> {
 
 /// Significant digits of a normalised decimal.
 fn digits(amount: Decimal) -> u32 {
-    amount
-        .mantissa()
-        .unsigned_abs()
-        .checked_ilog10()
-        .map_or(1, |tens| tens + 1)
+    amount.mantissa().unsigned_abs().checked_ilog10().map_or(1, |tens| tens + 1)
 }
 
 impl PlanVersion {
     /// Every fault of the version; empty when it may be sold. Whether its meters exist is for the catalogue to say.
     pub fn validate(&self) -> Vec<FieldError> {
         let mut found = Vec::new();
-        let mut faults = Faults {
-            pointer: String::new(),
-            found: &mut found,
-        };
+        let mut faults = Faults { pointer: String::new(), found: &mut found };
         name(&mut faults.below("name"), &self.name);
         faults.below("interval").below("every").require(
             (1..=120).contains(&self.interval.every),
@@ -123,25 +107,17 @@ impl PlanVersion {
             &format!("a plan has at most {MAX_PRICES}"),
         );
         self.validate_prices(&mut faults);
-        self.validate_features(&mut faults);
+        found.extend(check_features(&self.limits, &self.entitlements).err());
         found
     }
 
     fn validate_prices(&self, faults: &mut Faults<'_>) {
         let mut seen = BTreeSet::new();
-        let sold_in = self
-            .prices
-            .first()
-            .map(|price| price.model.rules().currencies())
-            .unwrap_or_default();
+        let sold_in = self.prices.first().map(|price| price.model.rules().currencies()).unwrap_or_default();
         let mut prices = faults.below("prices");
         for (index, price) in self.prices.iter().enumerate() {
             let mut faults = prices.below(index);
-            faults.below("key").require(
-                seen.insert(&price.key),
-                "is used twice",
-                "give each price its own key",
-            );
+            faults.below("key").require(seen.insert(&price.key), "is used twice", "give each price its own key");
             name(&mut faults.below("name"), &price.name);
             let rules = price.model.rules();
             let mut model = faults.below("model");
@@ -150,34 +126,6 @@ impl PlanVersion {
                 rules.currencies() == sold_in,
                 "is not sold in the same currencies as the first price",
                 "give every amount of the plan in the same currencies",
-            );
-        }
-    }
-
-    /// A feature is granted by one limit or one static entitlement, so that a check has one answer.
-    fn validate_features(&self, faults: &mut Faults<'_>) {
-        let mut seen = BTreeSet::new();
-        let limits = self.limits.iter().map(|limit| &limit.feature).enumerate();
-        let entitlements = self
-            .entitlements
-            .iter()
-            .map(|entitlement| &entitlement.feature)
-            .enumerate();
-        let members = limits
-            .map(|at| ("limits", at))
-            .chain(entitlements.map(|at| ("entitlements", at)));
-        for (member, (index, feature)) in members {
-            faults.below(member).below(index).below("feature").require(
-                seen.insert(feature),
-                "is granted twice",
-                "name each feature once, as a limit or as an entitlement",
-            );
-        }
-        for (index, limit) in self.limits.iter().enumerate() {
-            faults.below("limits").below(index).below("amount").require(
-                limit.amount >= Decimal::ZERO,
-                "is negative",
-                "write 0 or more",
             );
         }
     }

@@ -11,10 +11,7 @@ const MAX_SCALE: u32 = 28;
 /// `a × b`, or `None` when the product needs more digits than can be kept.
 pub fn multiply(a: Decimal, b: Decimal) -> Option<Decimal> {
     let (a, b) = (a.normalize(), b.normalize());
-    from_parts(
-        a.mantissa().checked_mul(b.mantissa())?,
-        a.scale() + b.scale(),
-    )
+    from_parts(a.mantissa().checked_mul(b.mantissa())?, a.scale() + b.scale())
 }
 
 /// The sum, or `None` when it needs more digits than can be kept.
@@ -33,18 +30,12 @@ pub fn share(amount: Decimal, numerator: u64, denominator: u64) -> Option<Decima
     let denominator = i128::from(denominator);
     let quotient = whole.checked_div(denominator)?;
     let rest = whole.checked_rem(denominator)?;
-    let away = if rest.abs().checked_mul(2)? >= denominator {
-        whole.signum()
-    } else {
-        0
-    };
+    let away = if rest.abs().checked_mul(2)? >= denominator { whole.signum() } else { 0 };
     from_parts(quotient.checked_add(away)?, PRORATED_DECIMALS)
 }
 
 fn scaled(value: Decimal, scale: u32) -> Option<i128> {
-    value
-        .mantissa()
-        .checked_mul(10_i128.checked_pow(scale.checked_sub(value.scale())?)?)
+    value.mantissa().checked_mul(10_i128.checked_pow(scale.checked_sub(value.scale())?)?)
 }
 
 fn from_parts(mut mantissa: i128, mut scale: u32) -> Option<Decimal> {
@@ -69,56 +60,28 @@ mod tests {
     #[test]
     fn a_product_is_exact_or_refused() {
         let check = |a: &str, b: &str, expect: Option<&str>| {
-            assert_eq!(
-                multiply(decimal(a), decimal(b)),
-                expect.map(decimal),
-                "{a} x {b}"
-            );
+            assert_eq!(multiply(decimal(a), decimal(b)), expect.map(decimal), "{a} x {b}");
         };
         check("18059974", "0.000003", Some("54.179922"));
         check("0.1", "0.2", Some("0.02"));
-        check(
-            "10000000000000000000",
-            "1000000000",
-            Some("10000000000000000000000000000"),
-        );
-        check(
-            "1.00000000000001",
-            "1.00000000000001",
-            Some("1.0000000000000200000000000001"),
-        );
+        check("10000000000000000000", "1000000000", Some("10000000000000000000000000000"));
+        check("1.00000000000001", "1.00000000000001", Some("1.0000000000000200000000000001"));
         check("1.000000000000001", "1.000000000000001", None);
         check("99999999999999999999", "99999999999999999999", None);
         check("0.00000000000001", "0.000000000000001", None);
-        check(
-            "0.00000000000002",
-            "0.000000000000005",
-            Some("0.0000000000000000000000000001"),
-        );
+        check("0.00000000000002", "0.000000000000005", Some("0.0000000000000000000000000001"));
     }
 
     #[test]
     fn a_sum_is_exact_or_refused() {
-        assert_eq!(
-            sum([decimal("0.1"), decimal("0.20"), decimal("-0.3")]),
-            Some(Decimal::ZERO)
-        );
-        assert_eq!(
-            sum([decimal("10000000000000000000"), decimal("0.0000000001")]),
-            None
-        );
+        assert_eq!(sum([decimal("0.1"), decimal("0.20"), decimal("-0.3")]), Some(Decimal::ZERO));
+        assert_eq!(sum([decimal("10000000000000000000"), decimal("0.0000000001")]), None);
     }
 
     #[test]
     fn a_share_is_rounded_at_the_eighteenth_decimal() {
-        assert_eq!(
-            share(decimal("49"), 12, 31),
-            Some(decimal("18.967741935483870968"))
-        );
-        assert_eq!(
-            share(decimal("-49"), 12, 31),
-            Some(decimal("-18.967741935483870968"))
-        );
+        assert_eq!(share(decimal("49"), 12, 31), Some(decimal("18.967741935483870968")));
+        assert_eq!(share(decimal("-49"), 12, 31), Some(decimal("-18.967741935483870968")));
         assert_eq!(share(decimal("31"), 15, 31), Some(decimal("15")));
         assert_eq!(share(decimal("9999999999.999999"), u64::MAX, 1), None);
         assert_eq!(share(decimal("1"), 1, 0), None);

@@ -37,8 +37,7 @@ impl PricingRules for Flat {
     fn rows(&self, currency: Currency, basis: Basis) -> Result<Vec<RatedRow>, Fault> {
         let share = basis.share()?;
         let unit_amount = self.amount.get(currency).ok_or(Fault::CurrencyNotSold)?;
-        let amount =
-            exact::share(unit_amount, share.numerator, share.denominator).ok_or(Fault::Overflow)?;
+        let amount = exact::share(unit_amount, share.numerator, share.denominator).ok_or(Fault::Overflow)?;
         Ok(vec![RatedRow {
             from: Decimal::ZERO,
             up_to: None,

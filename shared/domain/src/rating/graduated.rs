@@ -30,11 +30,7 @@ pub struct Graduated {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Tier {
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        with = "crate::money::optional_decimal"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "crate::money::optional_decimal")]
     #[schema(value_type = Option<String>, example = "1000000")]
     pub up_to: Option<Decimal>,
     /// For one unit inside the tier, in major units.
@@ -50,13 +46,8 @@ impl PricingRules for Graduated {
     }
 
     fn currencies(&self) -> BTreeSet<Currency> {
-        let amounts = self
-            .tiers
-            .iter()
-            .flat_map(|tier| std::iter::once(&tier.unit_amount).chain(&tier.flat_amount));
-        let common = amounts
-            .map(Amounts::currencies)
-            .reduce(|all, some| all.intersection(&some).copied().collect());
+        let amounts = self.tiers.iter().flat_map(|tier| std::iter::once(&tier.unit_amount).chain(&tier.flat_amount));
+        let common = amounts.map(Amounts::currencies).reduce(|all, some| all.intersection(&some).copied().collect());
         common.unwrap_or_default()
     }
 
@@ -83,21 +74,10 @@ impl PricingRules for Graduated {
             let is_last = index + 1 == self.tiers.len();
             let mut bound = faults.below("up_to");
             match tier.up_to {
-                None => bound.require(
-                    is_last,
-                    "is missing",
-                    "give every tier but the last an upper bound",
-                ),
-                Some(_) if is_last => bound.add(
-                    "closes the last tier",
-                    "leave it out, so that all usage has a price",
-                ),
+                None => bound.require(is_last, "is missing", "give every tier but the last an upper bound"),
+                Some(_) if is_last => bound.add("closes the last tier", "leave it out, so that all usage has a price"),
                 Some(up_to) => {
-                    bound.require(
-                        up_to > from,
-                        "does not rise",
-                        "write a bound above the one of the tier before",
-                    );
+                    bound.require(up_to > from, "does not rise", "write a bound above the one of the tier before");
                     from = up_to;
                 }
             }
@@ -117,20 +97,12 @@ impl PricingRules for Graduated {
             if quantity <= from && !rows.is_empty() {
                 return Ok(rows);
             }
-            let up_to = tier
-                .up_to
-                .map(|bound| exact::sum([bound, self.included]).ok_or(Fault::Overflow))
-                .transpose()?;
+            let up_to =
+                tier.up_to.map(|bound| exact::sum([bound, self.included]).ok_or(Fault::Overflow)).transpose()?;
             let reached = up_to.map_or(quantity, |bound| bound.min(quantity));
             let inside = exact::sum([reached, -from]).ok_or(Fault::Overflow)?;
-            let unit_amount = tier
-                .unit_amount
-                .get(currency)
-                .ok_or(Fault::CurrencyNotSold)?;
-            let flat = tier
-                .flat_amount
-                .as_ref()
-                .map(|amounts| amounts.get(currency).ok_or(Fault::CurrencyNotSold));
+            let unit_amount = tier.unit_amount.get(currency).ok_or(Fault::CurrencyNotSold)?;
+            let flat = tier.flat_amount.as_ref().map(|amounts| amounts.get(currency).ok_or(Fault::CurrencyNotSold));
             let flat = flat.transpose()?.filter(|_| inside > Decimal::ZERO);
             rows.push(RatedRow::of_usage(from, up_to, inside, unit_amount, flat)?);
             match up_to {
@@ -138,10 +110,6 @@ impl PricingRules for Graduated {
                 None => return Ok(rows),
             }
         }
-        if quantity <= from && !rows.is_empty() {
-            Ok(rows)
-        } else {
-            Err(Fault::NoTier(quantity))
-        }
+        if quantity <= from && !rows.is_empty() { Ok(rows) } else { Err(Fault::NoTier(quantity)) }
     }
 }

@@ -40,11 +40,7 @@ pub struct RatedRow {
     #[schema(value_type = String)]
     pub from: Decimal,
     /// Where the row's range ends, exclusive; absent where it has no end.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        with = "crate::money::optional_decimal"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "crate::money::optional_decimal")]
     #[schema(value_type = Option<String>)]
     pub up_to: Option<Decimal>,
     #[serde(with = "crate::money::exact_decimal")]
@@ -54,11 +50,7 @@ pub struct RatedRow {
     #[schema(value_type = String)]
     pub unit_amount: Decimal,
     /// Added once when the row is reached.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        with = "crate::money::optional_decimal"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "crate::money::optional_decimal")]
     #[schema(value_type = Option<String>)]
     pub flat_amount: Option<Decimal>,
     /// The share of the period that is charged; absent for all of it.
@@ -87,18 +79,10 @@ pub enum RatingError {
         "price {price}: the amount needs more than 28 digits or does not fit 64 bits of minor units; sell it by a larger unit, or with fewer digits"
     )]
     Overflow { price: PriceKey },
-    #[error(
-        "price {price} is not sold in {currency}; add an amount in this currency in a new version of the plan"
-    )]
+    #[error("price {price} is not sold in {currency}; add an amount in this currency in a new version of the plan")]
     CurrencyNotSold { price: PriceKey, currency: Currency },
-    #[error(
-        "price {price} is for {needs}, but was asked about {given}; this is a fault of the caller"
-    )]
-    WrongBasis {
-        price: PriceKey,
-        needs: &'static str,
-        given: &'static str,
-    },
+    #[error("price {price} is for {needs}, but was asked about {given}; this is a fault of the caller")]
+    WrongBasis { price: PriceKey, needs: &'static str, given: &'static str },
     #[error("price {price} has no tier for {quantity}; its last tier must have no upper bound")]
     NoTier { price: PriceKey, quantity: Decimal },
 }
@@ -139,11 +123,7 @@ pub fn rate(price: &Price, currency: Currency, basis: Basis) -> Result<Rated, Ra
     let rows = price.model.rules().rows(currency, basis).map_err(named)?;
     let exact = sum_of_rows(&rows).ok_or(Fault::Overflow).map_err(named)?;
     let amount = Money::rounded(exact, currency).map_err(|_| named(Fault::Overflow))?;
-    Ok(Rated {
-        rows,
-        exact,
-        amount,
-    })
+    Ok(Rated { rows, exact, amount })
 }
 
 /// The exact sum of decimals, or `None` when it needs more than 28 digits.
@@ -161,16 +141,8 @@ fn name_fault(fault: Fault, price: &PriceKey, currency: Currency) -> RatingError
     match fault {
         Fault::Overflow => RatingError::Overflow { price },
         Fault::CurrencyNotSold => RatingError::CurrencyNotSold { price, currency },
-        Fault::NeedsUsage => RatingError::WrongBasis {
-            price,
-            needs: "usage",
-            given: "a share of a period",
-        },
-        Fault::NeedsShare => RatingError::WrongBasis {
-            price,
-            needs: "a share of a period",
-            given: "usage",
-        },
+        Fault::NeedsUsage => RatingError::WrongBasis { price, needs: "usage", given: "a share of a period" },
+        Fault::NeedsShare => RatingError::WrongBasis { price, needs: "a share of a period", given: "usage" },
         Fault::NoTier(quantity) => RatingError::NoTier { price, quantity },
     }
 }
@@ -202,15 +174,7 @@ impl RatedRow {
     ) -> Result<Self, Fault> {
         let units = exact::multiply(quantity, unit_amount).ok_or(Fault::Overflow)?;
         let amount = exact::sum([units, flat_amount.unwrap_or_default()]).ok_or(Fault::Overflow)?;
-        Ok(Self {
-            from,
-            up_to,
-            quantity,
-            unit_amount,
-            flat_amount,
-            share: None,
-            amount,
-        })
+        Ok(Self { from, up_to, quantity, unit_amount, flat_amount, share: None, amount })
     }
 
     /// The row of what is included: it covers usage and costs nothing.

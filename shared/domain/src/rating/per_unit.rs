@@ -39,10 +39,7 @@ impl PricingRules for PerUnit {
     /// stays untouched by it.
     fn rows(&self, currency: Currency, basis: Basis) -> Result<Vec<RatedRow>, Fault> {
         let quantity = basis.usage()?;
-        let unit_amount = self
-            .unit_amount
-            .get(currency)
-            .ok_or(Fault::CurrencyNotSold)?;
+        let unit_amount = self.unit_amount.get(currency).ok_or(Fault::CurrencyNotSold)?;
         let mut rows = Vec::new();
         let mut from = Decimal::ZERO;
         if self.included > Decimal::ZERO && quantity > Decimal::ZERO {

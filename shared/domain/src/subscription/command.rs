@@ -54,9 +54,7 @@ pub enum SubscriptionError {
     EndsAlready { at: DateTime<Utc> },
     #[error("the subscription starts at {start} only; cancel it then")]
     NotStarted { start: DateTime<Utc> },
-    #[error(
-        "everything up to {billed_until} is billed; cancel after this instant, or at the end of the period"
-    )]
+    #[error("everything up to {billed_until} is billed; cancel after this instant, or at the end of the period")]
     BilledAlready { billed_until: DateTime<Utc> },
 }
 
@@ -72,9 +70,9 @@ pub fn decide(
             Ok(JournalEvent::SubscriptionStarted(start(terms, plan, now)?))
         }
         (None, SubscriptionCommand::Cancel { .. }) => Err(SubscriptionError::Unknown),
-        (Some(state), SubscriptionCommand::Cancel { mode, billed_until }) => Ok(
-            JournalEvent::SubscriptionCancelled(cancel(state, *mode, *billed_until, now)?),
-        ),
+        (Some(state), SubscriptionCommand::Cancel { mode, billed_until }) => {
+            Ok(JournalEvent::SubscriptionCancelled(cancel(state, *mode, *billed_until, now)?))
+        }
     }
 }
 
@@ -82,35 +80,18 @@ pub fn decide(
 pub fn evolve(state: Option<Subscription>, event: &JournalEvent) -> Option<Subscription> {
     match (state, event) {
         (None, JournalEvent::SubscriptionStarted(subscription)) => Some(subscription.clone()),
-        (Some(state), JournalEvent::SubscriptionCancelled(cancelled))
-            if cancelled.subscription_id == state.id =>
-        {
-            Some(Subscription {
-                ended_at: Some(cancelled.at),
-                ..state
-            })
+        (Some(state), JournalEvent::SubscriptionCancelled(cancelled)) if cancelled.subscription_id == state.id => {
+            Some(Subscription { ended_at: Some(cancelled.at), ..state })
         }
         (state, _) => state,
     }
 }
 
-fn start(
-    terms: &StartTerms,
-    plan: &PlanVersion,
-    now: DateTime<Utc>,
-) -> Result<Subscription, SubscriptionError> {
+fn start(terms: &StartTerms, plan: &PlanVersion, now: DateTime<Utc>) -> Result<Subscription, SubscriptionError> {
     let calendar = terms.calendar.unwrap_or(plan.calendar);
-    if plan
-        .currencies()
-        .is_some_and(|sold| !sold.contains(&terms.currency))
-    {
+    if plan.currencies().is_some_and(|sold| !sold.contains(&terms.currency)) {
         let reason = format!("{} is not a currency of this plan", terms.currency);
-        return Err(FieldError::new(
-            "/currency",
-            reason,
-            "choose one in which the plan has amounts",
-        )
-        .into());
+        return Err(FieldError::new("/currency", reason, "choose one in which the plan has amounts").into());
     }
     if terms.end_at.is_some_and(|end| end <= terms.start_at) {
         let way_out = "leave it out, or write an instant after start_at";
@@ -118,9 +99,7 @@ fn start(
     }
     let longest = Duration::days(31) * i32::try_from(MAX_PERIODS).unwrap_or(i32::MAX);
     if now.signed_duration_since(terms.start_at).abs() > longest {
-        return Err(
-            FieldError::new("/start_at", "is more than a century away", "check the year").into(),
-        );
+        return Err(FieldError::new("/start_at", "is more than a century away", "check the year").into());
     }
     let own_day = anchor_day(calendar, terms.start_at, terms.zone)?;
     let anchor_day = match (calendar, terms.anchor_day) {
@@ -129,17 +108,10 @@ fn start(
         (Alignment::Anniversary, Some(day)) if (1..=31).contains(&day) => day,
         (Alignment::Calendar, Some(_)) => {
             let way_out = "leave it out, or subscribe by anniversary";
-            return Err(FieldError::new(
-                "/anchor_day",
-                "a calendar subscription begins on day 1",
-                way_out,
-            )
-            .into());
+            return Err(FieldError::new("/anchor_day", "a calendar subscription begins on day 1", way_out).into());
         }
         (Alignment::Anniversary, Some(_)) => {
-            return Err(
-                FieldError::new("/anchor_day", "is not a day of a month", "write 1 to 31").into(),
-            );
+            return Err(FieldError::new("/anchor_day", "is not a day of a month", "write 1 to 31").into());
         }
     };
     Ok(Subscription {
@@ -164,9 +136,7 @@ fn cancel(
     now: DateTime<Utc>,
 ) -> Result<SubscriptionCancelled, SubscriptionError> {
     if now <= state.started_at {
-        return Err(SubscriptionError::NotStarted {
-            start: state.started_at,
-        });
+        return Err(SubscriptionError::NotStarted { start: state.started_at });
     }
     let at = match mode {
         CancelMode::Now => now,
@@ -183,9 +153,5 @@ fn cancel(
     {
         return Err(SubscriptionError::BilledAlready { billed_until });
     }
-    Ok(SubscriptionCancelled {
-        subscription_id: state.id.clone(),
-        at,
-        mode,
-    })
+    Ok(SubscriptionCancelled { subscription_id: state.id.clone(), at, mode })
 }

@@ -55,16 +55,10 @@ impl Subscription {
 }
 
 /// The anchor's day for a subscription that starts at `start`.
-fn anchor_day(
-    calendar: Alignment,
-    start: DateTime<Utc>,
-    zone: TimeZone,
-) -> Result<u8, PeriodError> {
+fn anchor_day(calendar: Alignment, start: DateTime<Utc>, zone: TimeZone) -> Result<u8, PeriodError> {
     match calendar {
         Alignment::Calendar => Ok(1),
-        Alignment::Anniversary => {
-            u8::try_from(day_of(start, zone)?.day()).map_err(|_| PeriodError::OutOfRange)
-        }
+        Alignment::Anniversary => u8::try_from(day_of(start, zone)?.day()).map_err(|_| PeriodError::OutOfRange),
     }
 }
 

@@ -21,11 +21,7 @@ impl ServedPeriod {
     /// first day, at whatever hour, is charged for that day from its beginning.
     pub fn share(&self, zone: TimeZone) -> Result<Fraction, PeriodError> {
         let same_day = day_of(self.served.start, zone)? == day_of(self.full.start, zone)?;
-        let start = if same_day {
-            self.full.start
-        } else {
-            self.served.start
-        };
+        let start = if same_day { self.full.start } else { self.served.start };
         Fraction::of_period(&Period::new(start, self.served.end), &self.full, zone)
     }
 }
@@ -91,10 +87,7 @@ pub fn next_moment(
     plan: &PlanVersion,
     after: Option<DateTime<Utc>>,
 ) -> Result<Option<BillMoment>, PeriodError> {
-    let in_advance = plan
-        .prices
-        .iter()
-        .any(|price| price.timing() == Timing::InAdvance);
+    let in_advance = plan.prices.iter().any(|price| price.timing() == Timing::InAdvance);
     let start = subscription.started_at;
     let anchor = subscription.anchor()?;
     if after.is_none_or(|after| after < start) && in_advance {
@@ -109,21 +102,13 @@ pub fn next_moment(
     let closes = served(subscription, anchor.period_at(index)?);
     let at = closes.served.end;
     let goes_on = subscription.ended_at.is_none_or(|end| at < end);
-    let opens = if goes_on && in_advance {
-        Some(served(subscription, anchor.period_at(index + 1)?))
-    } else {
-        None
-    };
+    let opens = if goes_on && in_advance { Some(served(subscription, anchor.period_at(index + 1)?)) } else { None };
     Ok(Some(moment(subscription, plan, at, Some(closes), opens)))
 }
 
 /// A moment for late usage that is found when the subscription has no further moment: it carries adjustments only.
 /// `revision` counts from 1.
-pub fn after_end(
-    subscription: &Subscription,
-    ended_at: DateTime<Utc>,
-    revision: u32,
-) -> BillMoment {
+pub fn after_end(subscription: &Subscription, ended_at: DateTime<Utc>, revision: u32) -> BillMoment {
     BillMoment {
         subscription_id: subscription.id.clone(),
         at: ended_at,
@@ -137,13 +122,8 @@ pub fn after_end(
 
 fn served(subscription: &Subscription, full: Period) -> ServedPeriod {
     let start = full.start.max(subscription.started_at);
-    let end = subscription
-        .ended_at
-        .map_or(full.end, |end| full.end.min(end));
-    ServedPeriod {
-        full,
-        served: Period::new(start, end),
-    }
+    let end = subscription.ended_at.map_or(full.end, |end| full.end.min(end));
+    ServedPeriod { full, served: Period::new(start, end) }
 }
 
 fn moment(
@@ -154,10 +134,7 @@ fn moment(
     opens: Option<ServedPeriod>,
 ) -> BillMoment {
     let windows = closes.iter().flat_map(|closed| {
-        plan.billed_meters().into_iter().map(|meter| UsageNeed {
-            meter: meter.clone(),
-            window: closed.served,
-        })
+        plan.billed_meters().into_iter().map(|meter| UsageNeed { meter: meter.clone(), window: closed.served })
     });
     BillMoment {
         subscription_id: subscription.id.clone(),
