@@ -2,17 +2,20 @@
 //! limit follow an answer ([`check`]: may this much be used now?) and signals ([`signals`]: a threshold was reached).
 
 mod check;
+mod cloud_event;
 mod exact;
 mod signal;
 pub mod total;
 
 pub use check::{Decision, Entitlement, FeatureKind, Reason, Standing, check};
+pub use cloud_event::SignalError;
 pub use signal::{Observation, Signal, SignalKind, SignalState, signals};
 pub use total::{LatestValue, TotalError, TotalRecord};
 
 use crate::error::FieldError;
 use crate::id::{FeatureKey, MeterKey, TenantId};
 use crate::period::LimitPeriod;
+use crate::quantity::MAX_DECIMALS;
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -144,30 +147,23 @@ fn default_thresholds() -> Vec<u32> {
 impl Limit {
     /// The thresholds in rising order, 100 among them, each once.
     pub fn thresholds(&self) -> BTreeSet<u32> {
-        self.thresholds_percent
-            .iter()
-            .copied()
-            .chain([FULL_PERCENT])
-            .collect()
+        self.thresholds_percent.iter().copied().chain([FULL_PERCENT]).collect()
     }
 
-    /// The amount that reaches `percent` of the limit; exact, because a checked amount leaves room for it.
+    /// The amount that reaches `percent` of the limit. Exact for an amount that [`check_amount`] admits: it leaves room for
+    /// a threshold's digits. Beyond the range of a decimal nothing reaches it.
     pub fn threshold_amount(&self, percent: u32) -> Decimal {
-        let mut share = self.amount.normalize() * Decimal::from(percent);
+        let share = self.amount.normalize().checked_mul(Decimal::from(percent)).unwrap_or(Decimal::MAX);
         // Dividing by 100 moves the decimal point: nothing is rounded.
-        if share.set_scale(share.scale() + 2).is_err() {
-            share = self.amount * Decimal::new(i64::from(percent), 2);
-        }
-        share.normalize()
+        let mut exact = share;
+        let moved = exact.set_scale(share.scale() + 2).is_ok();
+        (if moved { exact } else { share / Decimal::ONE_HUNDRED }).normalize()
     }
 
     /// Checks what the type cannot say; errors are JSON pointers below `pointer`, for example `/limits/0/amount`.
     pub fn check(&self, pointer: &str) -> Result<(), FieldError> {
         check_amount(&format!("{pointer}/amount"), self.amount)?;
-        let wrong = self
-            .thresholds_percent
-            .iter()
-            .find(|percent| !(1..=MAX_THRESHOLD_PERCENT).contains(*percent));
+        let wrong = self.thresholds_percent.iter().find(|percent| !(1..=MAX_THRESHOLD_PERCENT).contains(*percent));
         if let Some(percent) = wrong {
             return Err(FieldError::new(
                 format!("{pointer}/thresholds_percent"),
@@ -193,22 +189,18 @@ impl Limit {
     }
 }
 
-/// Checks the amount of a limit.
+/// Checks the amount of a limit: zero or more, below 1e20, with at most 24 significant digits and 18 decimals.
 pub fn check_amount(field: &str, amount: Decimal) -> Result<(), FieldError> {
-    let digits = amount
-        .normalize()
-        .mantissa()
-        .unsigned_abs()
-        .checked_ilog10()
-        .map_or(1, |log| log + 1);
-    if amount.is_sign_negative() && !amount.is_zero() {
+    let amount = amount.normalize();
+    let digits = amount.mantissa().unsigned_abs().checked_ilog10().map_or(1, |log| log + 1);
+    if amount < Decimal::ZERO {
         return Err(FieldError::new(field, "is negative", "use zero or more"));
     }
-    if digits > MAX_AMOUNT_DIGITS {
+    if digits > MAX_AMOUNT_DIGITS || amount.scale() > MAX_DECIMALS || crate::quantity::to_clickhouse(amount).is_err() {
         return Err(FieldError::new(
             field,
-            format!("has {digits} significant digits"),
-            format!("use at most {MAX_AMOUNT_DIGITS}"),
+            "has too many digits",
+            format!("use at most {MAX_AMOUNT_DIGITS} digits, {MAX_DECIMALS} of them decimals, and less than 1e20"),
         ));
     }
     Ok(())
@@ -216,10 +208,7 @@ pub fn check_amount(field: &str, amount: Decimal) -> Result<(), FieldError> {
 
 /// Checks a plan's limits and fixed entitlements together: a feature has one of them, once. Pointers are below
 /// `/limits` and `/entitlements`.
-pub fn check_features(
-    limits: &[Limit],
-    entitlements: &[StaticEntitlement],
-) -> Result<(), FieldError> {
+pub fn check_features(limits: &[Limit], entitlements: &[StaticEntitlement]) -> Result<(), FieldError> {
     if limits.len() + entitlements.len() > MAX_FEATURES {
         return Err(FieldError::new(
             "/limits",
@@ -229,11 +218,7 @@ pub fn check_features(
     }
     let mut seen = BTreeSet::new();
     let twice = |pointer: String| {
-        FieldError::new(
-            pointer,
-            "names a feature a second time",
-            "give each feature one limit or one fixed value",
-        )
+        FieldError::new(pointer, "names a feature a second time", "give each feature one limit or one fixed value")
     };
     for (index, limit) in limits.iter().enumerate() {
         limit.check(&format!("/limits/{index}"))?;
@@ -254,16 +239,11 @@ impl TryFrom<serde_json::Value> for StaticValue {
     fn try_from(value: serde_json::Value) -> Result<Self, String> {
         match value {
             serde_json::Value::Bool(value) => Ok(Self::Boolean(value)),
-            serde_json::Value::Number(number) => {
-                crate::quantity::parse_quantity(&number.to_string())
-                    .map(Self::Number)
-                    .ok_or_else(|| {
-                        format!("{number} is not an exact quantity; use fewer digits, or a text")
-                    })
-            }
+            serde_json::Value::Number(number) => crate::quantity::parse_quantity(&number.to_string())
+                .map(Self::Number)
+                .ok_or_else(|| format!("{number} is not an exact quantity; use fewer digits, or a text")),
             serde_json::Value::String(text)
-                if text.chars().count() <= MAX_VALUE_CHARS
-                    && !text.chars().any(char::is_control) =>
+                if text.chars().count() <= MAX_VALUE_CHARS && !text.chars().any(char::is_control) =>
             {
                 Ok(Self::Text(text))
             }
@@ -281,8 +261,7 @@ impl From<StaticValue> for serde_json::Value {
             // A canonical decimal is a JSON number; a text is the way out that keeps every digit.
             StaticValue::Number(number) => {
                 let text = crate::quantity::canonical(number);
-                text.parse::<serde_json::Number>()
-                    .map_or_else(|_| text.clone().into(), Self::Number)
+                text.parse::<serde_json::Number>().map_or_else(|_| text.clone().into(), Self::Number)
             }
             StaticValue::Text(text) => text.into(),
         }

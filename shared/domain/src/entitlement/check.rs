@@ -104,11 +104,7 @@ fn check_static(fixed: &StaticEntitlement) -> Decision {
         feature: fixed.feature.clone(),
         kind,
         allowed,
-        reason: if allowed {
-            Reason::Included
-        } else {
-            Reason::NotIncluded
-        },
+        reason: if allowed { Reason::Included } else { Reason::NotIncluded },
         value: Some(fixed.value.clone()),
         limit: None,
         used: None,
@@ -121,10 +117,7 @@ fn check_static(fixed: &StaticEntitlement) -> Decision {
 fn check_metered(limit: &Limit, standing: Option<&Standing>, amount: Decimal) -> Decision {
     let used = standing.map(|standing| standing.used);
     // A sum that leaves the range is beyond any limit.
-    let beyond = used
-        .unwrap_or_default()
-        .checked_add(amount)
-        .is_none_or(|total| total > limit.amount);
+    let beyond = used.unwrap_or_default().checked_add(amount).is_none_or(|total| total > limit.amount);
     let stale = standing.is_none_or(|standing| standing.age_seconds > standing.stale_after_seconds);
     let reason = match (limit.kind, beyond, stale, limit.when_stale) {
         // What is known is already too much; what is not known yet can only add to it.
@@ -142,13 +135,7 @@ fn check_metered(limit: &Limit, standing: Option<&Standing>, amount: Decimal) ->
         value: None,
         limit: Some(limit.amount),
         used,
-        remaining: used.map(|used| {
-            limit
-                .amount
-                .checked_sub(used)
-                .unwrap_or_default()
-                .max(Decimal::ZERO)
-        }),
+        remaining: used.map(|used| limit.amount.checked_sub(used).unwrap_or_default().max(Decimal::ZERO)),
         resets_at: standing.map(|standing| standing.resets_at),
         as_of: standing.map(|standing| standing.as_of),
     }

@@ -13,9 +13,7 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Decimal
         serde_json::Value::String(text) => text,
         serde_json::Value::Number(number) => number.to_string(),
         _ => {
-            return Err(D::Error::custom(
-                "a quantity is a decimal, written as \"12.5\"",
-            ));
+            return Err(D::Error::custom("a quantity is a decimal, written as \"12.5\""));
         }
     };
     // A sum may be larger than what one event may carry, so the wider of the two readers is used.
@@ -26,19 +24,14 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Decimal
 pub mod optional {
     use super::{Decimal, Deserialize, Deserializer, Serializer};
 
-    pub fn serialize<S: Serializer>(
-        quantity: &Option<Decimal>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
+    pub fn serialize<S: Serializer>(quantity: &Option<Decimal>, serializer: S) -> Result<S::Ok, S::Error> {
         match quantity {
             Some(quantity) => super::serialize(quantity, serializer),
             None => serializer.serialize_none(),
         }
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<Decimal>, D::Error> {
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Decimal>, D::Error> {
         #[derive(Deserialize)]
         struct Present(#[serde(with = "super")] Decimal);
         Ok(Option::<Present>::deserialize(deserializer)?.map(|present| present.0))

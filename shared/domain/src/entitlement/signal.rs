@@ -110,23 +110,13 @@ pub fn signals(previous: Option<&SignalState>, seen: &Observation<'_>) -> Vec<Si
             return due;
         } else if previous.period_start < seen.period_start && previous.threshold_percent > 0 {
             due.push(seen.signal(SignalKind::Reset, 0));
-        } else if previous.threshold_percent > 0
-            && !seen.limit.thresholds().into_iter().any(|p| seen.reached(p))
-        {
+        } else if previous.threshold_percent > 0 && !seen.limit.thresholds().into_iter().any(|p| seen.reached(p)) {
             due.push(seen.signal(SignalKind::Ok, 0));
         }
     }
-    for percent in seen
-        .limit
-        .thresholds()
-        .into_iter()
-        .filter(|percent| *percent > signalled && seen.reached(*percent))
+    for percent in seen.limit.thresholds().into_iter().filter(|percent| *percent > signalled && seen.reached(*percent))
     {
-        let kind = if percent < FULL_PERCENT {
-            SignalKind::Warning
-        } else {
-            SignalKind::Exceeded
-        };
+        let kind = if percent < FULL_PERCENT { SignalKind::Warning } else { SignalKind::Exceeded };
         due.push(seen.signal(kind, percent));
     }
     due
@@ -143,18 +133,10 @@ impl Observation<'_> {
             SignalKind::Ok | SignalKind::Reset => kind.as_str().to_owned(),
             SignalKind::Warning | SignalKind::Exceeded => threshold_percent.to_string(),
         };
-        let start = self
-            .period_start
-            .to_rfc3339_opts(SecondsFormat::AutoSi, true);
+        let start = self.period_start.to_rfc3339_opts(SecondsFormat::AutoSi, true);
         let bits = derive_bits(
             "quota-signal",
-            &[
-                self.tenant_id.as_str(),
-                self.limit.feature.as_str(),
-                &start,
-                &threshold,
-                self.limit_version,
-            ],
+            &[self.tenant_id.as_str(), self.limit.feature.as_str(), &start, &threshold, self.limit_version],
         );
         Signal {
             id: prefixed("sig", bits),

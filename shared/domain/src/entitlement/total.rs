@@ -31,23 +31,11 @@ pub struct TotalRecord {
     /// Events that gave the meter a value.
     pub count: u64,
     /// Absent once the sum did not fit exactly.
-    #[serde(
-        default,
-        with = "exact::optional",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, with = "exact::optional", skip_serializing_if = "Option::is_none")]
     pub sum: Option<Decimal>,
-    #[serde(
-        default,
-        with = "exact::optional",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, with = "exact::optional", skip_serializing_if = "Option::is_none")]
     pub max: Option<Decimal>,
-    #[serde(
-        default,
-        with = "exact::optional",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, with = "exact::optional", skip_serializing_if = "Option::is_none")]
     pub min: Option<Decimal>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latest: Option<LatestValue>,
@@ -68,9 +56,7 @@ pub struct LatestValue {
 /// A record of the totals topic that is none. Skip it: the next total of the key, or the comparison with the store,
 /// mends what it should have said.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "a record of the totals topic cannot be read: {0}; it is skipped, the next record of its key replaces it"
-)]
+#[error("a record of the totals topic cannot be read: {0}; it is skipped, the next record of its key replaces it")]
 pub struct TotalError(#[from] serde_json::Error);
 
 impl TotalRecord {
@@ -81,16 +67,8 @@ impl TotalRecord {
             sum: self.sum,
             max: self.max,
             min: self.min,
-            latest: self.latest.as_ref().map(|l| Latest {
-                time: l.time,
-                identity: l.identity,
-                value: l.value,
-            }),
-            uniques: self
-                .new_uniques
-                .iter()
-                .map(|unique| ValueHash(unique.0))
-                .collect(),
+            latest: self.latest.as_ref().map(|l| Latest { time: l.time, identity: l.identity, value: l.value }),
+            uniques: self.new_uniques.iter().map(|unique| ValueHash(unique.0)).collect(),
         }
     }
 
