@@ -1,0 +1,56 @@
+//! Which roles run in this process, and what each brings: routes, workers, consumers.
+
+use talea_platform::runtime::Platform;
+use talea_platform::worker::Worker;
+use std::collections::BTreeSet;
+use tokio::task::JoinHandle;
+use utoipa_axum::router::OpenApiRouter;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum Role {
+    Ingest,
+    Metering,
+    Billing,
+    Quota,
+    Provisioning,
+}
+
+impl Role {
+    pub const ALL: [Self; 5] = [Self::Ingest, Self::Metering, Self::Billing, Self::Quota, Self::Provisioning];
+}
+
+pub(super) struct Running {
+    pub routes: OpenApiRouter,
+    /// Each ends when the process is asked to stop and its work under way is done.
+    pub tasks: Vec<JoinHandle<()>>,
+}
+
+pub(super) async fn start(platform: &Platform, roles: &BTreeSet<Role>) -> anyhow::Result<Running> {
+    let mut running = Running { routes: OpenApiRouter::new(), tasks: Vec::new() };
+    for role in roles {
+        match role {
+            Role::Ingest => running.serve(talea_ingest::routes(talea_ingest::build(platform))),
+            Role::Metering => {
+                let metering = talea_metering::Metering::new(platform.clone()).await?;
+                running.serve(metering.routes());
+                running.work(platform, metering.workers());
+                running.tasks.push(tokio::spawn(metering.consume()));
+            }
+            Role::Billing | Role::Quota | Role::Provisioning => {}
+        }
+    }
+    Ok(running)
+}
+
+impl Running {
+    fn serve(&mut self, routes: OpenApiRouter) {
+        self.routes = std::mem::take(&mut self.routes).merge(routes);
+    }
+
+    fn work(&mut self, platform: &Platform, workers: Vec<Worker>) {
+        for worker in workers {
+            let run = worker.run(platform.clock.clone(), platform.health.clone(), platform.stop.clone());
+            self.tasks.push(tokio::spawn(run));
+        }
+    }
+}
