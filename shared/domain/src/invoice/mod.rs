@@ -2,6 +2,7 @@
 //! document, which never changes again: a correction is a new document or a line of a later one.
 
 mod assemble;
+mod charge;
 mod finalize;
 mod line;
 mod number;
@@ -65,7 +66,7 @@ pub struct Invoice {
     pub billed_at: DateTime<Utc>,
     /// 0; further documents about the same moment count up.
     pub revision: u32,
-    /// What it is about: the period that ended, or the first one paid in advance. Half-open.
+    /// What it is about: the period that ended, or the first one paid in advance, or those of its late usage. Half-open.
     pub period: Period,
     pub currency: Currency,
     /// The zone in which its dates are written.

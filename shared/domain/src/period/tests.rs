@@ -158,7 +158,7 @@ fn any_instant() -> impl Strategy<Value = DateTime<Utc>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
 
     #[test]
     fn billing_periods_tile(day in 1..=31_u8, every in 1..=12_u16, start in any_instant(), zone in any_zone(), span in 1..2_000_i64) {

@@ -51,10 +51,9 @@ pub struct BillMoment {
 }
 
 impl BillMoment {
-    /// The period that its invoice is about: the one it closes, or else the one it opens.
-    pub fn period(&self) -> Period {
-        let about = self.closes.or(self.opens).map(|period| period.served);
-        about.unwrap_or(Period::new(self.at, self.at))
+    /// The period that its invoice is about: the one it closes, or else the one it opens; none for late usage alone.
+    pub fn period(&self) -> Option<Period> {
+        self.closes.or(self.opens).map(|period| period.served)
     }
 }
 
