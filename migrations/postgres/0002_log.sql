@@ -141,9 +141,10 @@ BEGIN
     RETURN true;
 END $$;
 
--- Drops every day of the topic that ended before p_now minus its retention. Answers how many.
+-- Drops every day of the topic that ended before p_now minus its retention. Answers how many. Gives up (an error) rather
+-- than stand in front of the writers behind a long reader, such as a backup.
 CREATE OR REPLACE FUNCTION log.drop_expired(p_topic text, p_now timestamptz)
-RETURNS integer LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+RETURNS integer LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET lock_timeout = '3s' AS $$
 DECLARE
     v_range   record;
     v_dropped integer := 0;

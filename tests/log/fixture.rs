@@ -177,9 +177,7 @@ pub fn record(key: &[u8], value: &[u8]) -> NewRecord {
 
 /// A key that lands in the partition.
 pub fn key_for(partition: u32, partitions: u32) -> Vec<u8> {
-    let lands = |key: &String| {
-        talea_platform::log::partitioner::partition_for(key.as_bytes(), partitions) == partition
-    };
+    let lands = |key: &String| talea_platform::log::partitioner::partition_for(key.as_bytes(), partitions) == partition;
     (0..).map(|i| format!("k{i}")).find(lands).expect("some key lands there").into_bytes()
 }
 

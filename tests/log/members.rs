@@ -22,10 +22,8 @@ pub async fn share_partitions_and_move_only_what_must_move(fixture: &Fixture) {
         assert!(matches!(refused, Err(LogError::Lost { .. })), "{refused:?}");
     }
     append_all(&log, topic, records("two", 200)).await;
-    both_until(&mut a, &mut b, "all records reach an owner", |a, b| {
-        a.positions().union(&b.positions()).count() == 400
-    })
-    .await;
+    both_until(&mut a, &mut b, "all records reach an owner", |a, b| a.positions().union(&b.positions()).count() == 400)
+        .await;
     assert_eq!(a.records.len() + b.records.len(), 400, "what was committed before the move is not read again");
     a.commit_all().await;
     b.commit_all().await;

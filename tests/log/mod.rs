@@ -59,7 +59,11 @@ pub async fn conforms(fixture: &Fixture) -> Report {
         check![retention::drops_old_records_and_readers_go_on_at_the_earliest, retention::warnings_name_what_is_unsafe];
     }
     if fixture.is_postgres() {
-        check![postgres::a_commit_of_a_past_generation_is_refused, postgres::old_days_are_dropped_as_tables];
+        check![
+            postgres::a_commit_of_a_past_generation_is_refused,
+            postgres::old_days_are_dropped_as_tables,
+            postgres::cancelled_callers_leave_no_transaction_open,
+        ];
     }
     for unchecked in &report.unchecked {
         eprintln!("{}: NOT CHECKED: {unchecked}", fixture.name());

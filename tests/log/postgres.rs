@@ -7,6 +7,43 @@ use talea_platform::log::LogError;
 use super::fixture::{Fixture, RETENTION, append_all, records};
 use super::reader::Reader;
 
+/// Cancelling inside `Pool::begin` can hand an open transaction to the next borrower of the connection: nothing here may.
+pub async fn cancelled_callers_leave_no_transaction_open(fixture: &Fixture) {
+    let log = fixture.connect().await;
+    let topic = fixture.topic(&log, 2).await;
+    let mut reader = Reader::join(&log, "group", topic).await;
+    reader.until("both partitions", |r| r.owned.len() == 2).await;
+    for turn in 0..200 {
+        let (appending, subscribing) = (log.clone(), log.clone());
+        let append = tokio::spawn(async move { appending.append(topic, records("x", 3)).await.len() });
+        let join = tokio::spawn(async move { subscribing.subscribe("group", topic).await.is_ok() });
+        for _ in 0..turn % 20 {
+            tokio::task::yield_now().await;
+        }
+        append.abort();
+        join.abort();
+        // A cancelled commit: the future is dropped after its first step.
+        let _ = futures::FutureExt::now_or_never(reader.consumer.commit(turn % 2, 0));
+    }
+    let pool = fixture.postgres_pool().await;
+    let open = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'
+                AND state_change < clock_timestamp() - interval '500 milliseconds'";
+    let quiet = async {
+        let mut samples = 0;
+        while samples < 50 {
+            let open: i64 = sqlx::query_scalar(open).fetch_one(&pool).await.expect("sessions are counted");
+            assert_eq!(open, 0, "a transaction stayed open");
+            samples += 1;
+            append_all(&log, topic, records("y", 2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), quiet).await.expect("the log goes on");
+    reader
+        .until("what was written after", |r| r.records.iter().filter(|r| r.value.starts_with(b"y")).count() >= 50)
+        .await;
+    reader.consumer.close().await;
+}
+
 /// The database refuses, not only the member's own memory: a member that has not heard of its loss cannot commit.
 pub async fn a_commit_of_a_past_generation_is_refused(fixture: &Fixture) {
     let log = fixture.connect().await;

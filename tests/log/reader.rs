@@ -20,13 +20,7 @@ pub struct Reader {
 impl Reader {
     pub async fn join(log: &Arc<dyn Log>, group: &str, topic: &str) -> Self {
         let consumer = log.subscribe(group, topic).await.expect("the group is joined");
-        Reader {
-            consumer,
-            owned: BTreeMap::new(),
-            revoked: Vec::new(),
-            records: Vec::new(),
-            next: BTreeMap::new(),
-        }
+        Reader { consumer, owned: BTreeMap::new(), revoked: Vec::new(), records: Vec::new(), next: BTreeMap::new() }
     }
 
     /// Takes in the next delivery.

@@ -63,7 +63,8 @@ pub async fn keep_their_order_and_their_offsets(fixture: &Fixture) {
     }
     let ends = log.end_offsets(topic).await.expect("the ends are known");
     for (partition, end) in (0..).zip(ends) {
-        let offsets: Vec<u64> = stored.range((partition, 0)..(partition + 1, 0)).map(|((_, offset), _)| *offset).collect();
+        let offsets: Vec<u64> =
+            stored.range((partition, 0)..(partition + 1, 0)).map(|((_, offset), _)| *offset).collect();
         assert_eq!(offsets, (0..end).collect::<Vec<u64>>(), "offsets of partition {partition} are dense from 0");
     }
 }

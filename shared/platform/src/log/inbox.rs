@@ -50,9 +50,12 @@ pub(super) struct Inbox {
     state: Mutex<State>,
     /// Something can be taken.
     arrived: Notify,
-    /// Something was taken, paused or assigned: the fetcher should look again.
-    attention: Notify,
-    attention_blocking: Condvar,
+    /// Partitions were assigned or revoked.
+    reassigned: Notify,
+    /// Something was taken, paused or resumed.
+    room: Notify,
+    /// As both, for a fetcher that is a thread.
+    changed: Condvar,
 }
 
 impl Inbox {
@@ -72,8 +75,7 @@ impl Inbox {
         state.slots.insert(partition, Slot { epoch, fetch_from: next_offset, ..Slot::default() });
         state.events.push_back(Ok(Delivery::Assigned { partition, next_offset }));
         drop(state);
-        self.arrived.notify_one();
-        self.call_attention();
+        self.announce_reassignment();
     }
 
     /// Forgets what was fetched of the partition. Nothing happens when it is not owned.
@@ -82,8 +84,7 @@ impl Inbox {
         if state.slots.remove(&partition).is_some() {
             state.events.push_back(Ok(Delivery::Revoked { partition }));
             drop(state);
-            self.arrived.notify_one();
-            self.call_attention();
+            self.announce_reassignment();
         }
     }
 
@@ -118,12 +119,12 @@ impl Inbox {
             slot.paused = paused;
         }
         self.arrived.notify_one();
-        self.call_attention();
+        self.announce_room();
     }
 
     pub fn close(&self) {
         self.lock().closed = true;
-        self.call_attention();
+        self.announce_room();
     }
 
     pub fn is_closed(&self) -> bool {
@@ -145,9 +146,14 @@ impl Inbox {
         self.lock().slots.iter().map(view).collect()
     }
 
-    /// Waits until the reader took something or an assignment changed.
-    pub async fn attention(&self) {
-        self.attention.notified().await;
+    /// Waits until partitions are assigned or revoked.
+    pub async fn reassigned(&self) {
+        self.reassigned.notified().await;
+    }
+
+    /// Waits until the reader takes, pauses or resumes something.
+    pub async fn room(&self) {
+        self.room.notified().await;
     }
 
     /// Blocks a fetching thread while partitions that are being read hold at least `limit` bytes, at most for `at_most`.
@@ -156,7 +162,7 @@ impl Inbox {
             let held: usize = state.slots.values().filter(|slot| !slot.paused).map(|slot| slot.bytes).sum();
             !state.closed && held >= limit
         };
-        let waited = self.attention_blocking.wait_timeout_while(self.lock(), at_most, full);
+        let waited = self.changed.wait_timeout_while(self.lock(), at_most, full);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 
@@ -175,13 +181,19 @@ impl Inbox {
         let records: Vec<LogRecord> = slot.records.drain(..count).collect();
         slot.bytes -= records.iter().map(weight).sum::<usize>();
         drop(state);
-        self.call_attention();
+        self.announce_room();
         Some(Ok(Delivery::Records { partition, records }))
     }
 
-    fn call_attention(&self) {
-        self.attention.notify_one();
-        self.attention_blocking.notify_all();
+    fn announce_reassignment(&self) {
+        self.arrived.notify_one();
+        self.reassigned.notify_one();
+        self.changed.notify_all();
+    }
+
+    fn announce_room(&self) {
+        self.room.notify_one();
+        self.changed.notify_all();
     }
 
     /// A panic while the lock is held leaves a state that is still whole: every change above is a single step.

@@ -1,12 +1,14 @@
 //! The log on Apache Kafka: for production, and for producers that do not speak HTTP.
 //!
 //! - [`producer`] appends idempotently with `acks=all`.
-//! - [`consumer`] is a group member with manual offsets and cooperative rebalancing.
+//! - [`consumer`] is a group member with manual offsets and cooperative rebalancing; [`poll`] is its thread, [`rebalance`]
+//!   what it hears of the group.
 //! - [`topics`] creates topics, looks at their set-up, and reads offsets.
 //!
 //! librdkafka's calls block; each runs on a blocking thread, never on the runtime's own.
 
 mod consumer;
+mod poll;
 mod producer;
 mod rebalance;
 mod records;

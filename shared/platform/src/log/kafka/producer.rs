@@ -73,6 +73,8 @@ fn producer_config(options: &KafkaLogOptions) -> ClientConfig {
     let defaults = [
         ("compression.type", "lz4".to_owned()),
         ("linger.ms", LINGER.as_millis().to_string()),
+        // How long a topic that the brokers do not know may be new rather than missing.
+        ("topic.metadata.propagation.max.ms", "5000".to_owned()),
         ("message.timeout.ms", DELIVERY_TIMEOUT.as_millis().to_string()),
         ("message.max.bytes", MAX_MESSAGE_BYTES.to_string()),
         ("queue.buffering.max.messages", options.queue_records.to_string()),
@@ -149,12 +151,8 @@ mod tests {
             options.properties.push((key.to_owned(), value.to_owned()));
         }
         let config = producer_config(&options);
-        let expected = [
-            ("acks", "all"),
-            ("enable.idempotence", "true"),
-            ("partitioner", "murmur2_random"),
-            ("linger.ms", "50"),
-        ];
+        let expected =
+            [("acks", "all"), ("enable.idempotence", "true"), ("partitioner", "murmur2_random"), ("linger.ms", "50")];
         for (key, value) in expected {
             assert_eq!(config.get(key), Some(value), "{key}");
         }

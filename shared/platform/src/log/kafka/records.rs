@@ -5,6 +5,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use chrono::DateTime;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -55,13 +56,19 @@ pub(super) async fn read(
         let mut assignment = TopicPartitionList::new();
         assignment.add_partition_offset(&topic, partition.cast_signed(), Offset::Offset(from))?;
         reader.assign(&assignment)?;
-        let deadline = Instant::now() + REQUEST_TIMEOUT;
+        let mut deadline = Instant::now() + REQUEST_TIMEOUT;
         while records.len() < limit && records.last().is_none_or(|last| last.offset.cast_signed() + 1 < end) {
             let left = deadline.saturating_duration_since(Instant::now());
             match reader.poll(left.min(std::time::Duration::from_millis(200))) {
-                Some(message) => records.extend(log_record(&message?)),
+                Some(message) => {
+                    records.extend(log_record(&message?));
+                    deadline = Instant::now() + REQUEST_TIMEOUT;
+                }
                 // Transaction marks at the end hold offsets and are no records.
-                None if position(&reader, &topic, partition) >= end || left.is_zero() => break,
+                None if position(&reader, &topic, partition) >= end => break,
+                None if left.is_zero() => {
+                    return Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut));
+                }
                 None => {}
             }
         }

@@ -66,9 +66,9 @@ pub(super) async fn create(options: &KafkaLogOptions, spec: &TopicSpec) -> Resul
     let partitions = i32::try_from(spec.partitions).map_err(|_| problem("too many partitions".to_owned()))?;
     let replication = TopicReplication::Fixed(i32::try_from(options.replication_factor).unwrap_or(i32::MAX));
     let settings = settings(options, spec);
-    let topic = settings.iter().fold(NewTopic::new(spec.name, partitions, replication), |topic, (key, value)| {
-        topic.set(key, value)
-    });
+    let topic = settings
+        .iter()
+        .fold(NewTopic::new(spec.name, partitions, replication), |topic, (key, value)| topic.set(key, value));
     let admin_options = AdminOptions::new().operation_timeout(Some(REQUEST_TIMEOUT));
     let outcomes = admin.create_topics([&topic], &admin_options).await.map_err(unavailable)?;
     match outcomes.into_iter().next() {

@@ -12,7 +12,8 @@ pub(super) fn balance(members: &[i64], owners: &[Option<i64>]) -> Vec<Option<i64
         return vec![None; owners.len()];
     }
     let mut room = quotas(members, owners);
-    let mut rightful: Vec<Option<i64>> = owners.iter().map(|owner| owner.filter(|member| take_room(&mut room, *member))).collect();
+    let mut rightful: Vec<Option<i64>> =
+        owners.iter().map(|owner| owner.filter(|member| take_room(&mut room, *member))).collect();
     let mut spare = room.into_iter().flat_map(|(member, left)| std::iter::repeat_n(member, left));
     for slot in rightful.iter_mut().filter(|slot| slot.is_none()) {
         *slot = spare.next();

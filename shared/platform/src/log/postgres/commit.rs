@@ -86,7 +86,8 @@ impl GroupCommit {
             places.push(of_request);
         }
         let rank: BTreeMap<_, usize> = rows.keys().cloned().enumerate().map(|(rank, key)| (key, rank)).collect();
-        let ranked = places.into_iter().map(|parts| parts.into_iter().map(|(key, ahead)| (rank[&key], ahead)).collect());
+        let ranked =
+            places.into_iter().map(|parts| parts.into_iter().map(|(key, ahead)| (rank[&key], ahead)).collect());
         let places = ranked.collect();
         let mut commit = GroupCommit { topics: Vec::new(), partitions: Vec::new(), batches: Vec::new() };
         for ((topic, partition), (count, body)) in rows {

@@ -23,6 +23,8 @@ use crate::log::{Consumer, Delivery, LogError};
 /// What one query asks of one partition.
 const FETCH_BYTES: usize = 4 << 20;
 const FETCH_RETRY_AFTER: Duration = Duration::from_millis(200);
+/// How long a shutdown waits for the database.
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A reader hears of the fifth failure in a row; the ones before may be a restart of the database.
 const FAILURES_BEFORE_ERROR: u32 = 5;
 
@@ -56,8 +58,14 @@ impl PostgresConsumer {
         let (one, other) = (log.wakeups.clone(), log.wakeups.clone());
         let (keeping, fetching) = (stop.clone(), stop.clone());
         let tasks = vec![
-            tokio::spawn(async move { keeper.run(keeping, group_changes).await; drop(one) }),
-            tokio::spawn(async move { fetcher.run(fetching, records).await; drop(other) }),
+            tokio::spawn(async move {
+                keeper.run(keeping, group_changes).await;
+                drop(one)
+            }),
+            tokio::spawn(async move {
+                fetcher.run(fetching, records).await;
+                drop(other)
+            }),
         ];
         Ok(PostgresConsumer { topic: topic.to_owned(), membership, inbox, stop: stop.drop_guard(), tasks })
     }
@@ -88,11 +96,13 @@ impl Consumer for PostgresConsumer {
     async fn close(self: Box<Self>) {
         let PostgresConsumer { topic, membership, stop, tasks, .. } = *self;
         stop.disarm().cancel();
-        for task in tasks {
+        let goodbye = async move {
             // A task that panicked has nothing left to wait for.
-            let _ = task.await;
-        }
-        if let Err(error) = detached(async move { membership.leave().await }).await {
+            futures::future::join_all(tasks).await;
+            detached(async move { membership.leave().await }).await
+        };
+        let unheard = || Err(LogError::Unavailable("the database does not answer".to_owned()));
+        if let Err(error) = timeout(GOODBYE_TIMEOUT, goodbye).await.unwrap_or_else(|_| unheard()) {
             tracing::warn!(log.topic = %topic, %error, "the group was left without a word; the lease runs out");
         }
     }
@@ -148,6 +158,15 @@ async fn renew(membership: &Membership, inbox: &Inbox, lease: Duration) -> Resul
     Ok(())
 }
 
+/// What one look into the log found.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Records,
+    /// Nothing new where there was room; elsewhere there was none.
+    NoRoom,
+    Nothing,
+}
+
 /// Keeps the inbox filled, within its bounds.
 struct Fetcher {
     pool: sqlx::PgPool,
@@ -162,53 +181,50 @@ impl Fetcher {
         let mut failures = 0;
         while !stop.is_cancelled() {
             records.mark_unchanged();
-            let outcome = self.fetch().await;
-            let pause = match outcome {
-                Ok(true) => {
+            let (found, pause) = match self.fetch().await {
+                Ok(found) => {
                     failures = 0;
-                    continue;
-                }
-                Ok(false) => {
-                    failures = 0;
-                    self.poll_interval
+                    (found, self.poll_interval)
                 }
                 Err(error) => {
                     failures += 1;
                     self.report(failures, error);
-                    FETCH_RETRY_AFTER
+                    (Found::Nothing, FETCH_RETRY_AFTER)
                 }
             };
+            if found == Found::Records {
+                continue;
+            }
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = sleep(pause) => {}
-                () = self.inbox.attention(), if failures == 0 => {}
+                () = self.inbox.reassigned(), if failures == 0 => {}
+                () = self.inbox.room(), if found == Found::NoRoom => {}
                 Ok(()) = records.changed(), if failures == 0 => {}
             }
         }
     }
 
-    /// Answers whether records came in.
-    async fn fetch(&self) -> Result<bool, LogError> {
+    /// Asks for the partitions that have their share free, so that one cannot take the room of all.
+    async fn fetch(&self) -> Result<Found, LogError> {
         let slots = self.inbox.slots();
-        let held: usize = slots.iter().filter(|slot| !slot.paused).map(|slot| slot.bytes).sum();
-        if held >= self.prefetch_bytes || slots.is_empty() {
-            return Ok(false);
+        if slots.is_empty() {
+            return Ok(Found::Nothing);
         }
-        // A partition asks only when it has its own share free, so that one cannot take the room of all.
         let share = (self.prefetch_bytes / slots.len()).max(1);
-        let hungry: Vec<_> = slots.into_iter().filter(|slot| slot.bytes < share).collect();
-        if hungry.is_empty() {
-            return Ok(false);
-        }
+        let (hungry, sated): (Vec<_>, Vec<_>) = slots.into_iter().partition(|slot| slot.bytes < share);
         let wants: Vec<Want> = hungry.iter().map(|slot| (slot.partition, slot.fetch_from)).collect();
-        let fetched = fetch(&self.pool, &self.topic, &wants, share.min(FETCH_BYTES)).await?;
-        let any = !fetched.is_empty();
-        for (partition, records) in fetched {
+        let mut found = if sated.is_empty() { Found::Nothing } else { Found::NoRoom };
+        if wants.is_empty() {
+            return Ok(found);
+        }
+        for (partition, records) in fetch(&self.pool, &self.topic, &wants, share.min(FETCH_BYTES)).await? {
             if let Some(slot) = hungry.iter().find(|slot| slot.partition == partition) {
                 self.inbox.push(partition, slot.epoch, records);
+                found = Found::Records;
             }
         }
-        Ok(any)
+        Ok(found)
     }
 
     fn report(&self, failures: u32, error: LogError) {

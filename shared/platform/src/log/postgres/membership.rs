@@ -18,8 +18,7 @@ const RENEW: &str = "
     VALUES ($1, $2, $3, clock_timestamp() + make_interval(secs => $4::int8 / 1000.0))
     ON CONFLICT (group_name, topic, member) DO UPDATE SET lease_until = excluded.lease_until
     RETURNING xmax = 0 AS joined";
-const BURY: &str =
-    "DELETE FROM log.members WHERE group_name = $1 AND topic = $2 AND lease_until < clock_timestamp()";
+const BURY: &str = "DELETE FROM log.members WHERE group_name = $1 AND topic = $2 AND lease_until < clock_timestamp()";
 const MEMBERS: &str = "SELECT member FROM log.members WHERE group_name = $1 AND topic = $2 ORDER BY member";
 const OWNERS: &str = "
     SELECT owner, generation FROM log.group_partitions

@@ -19,6 +19,8 @@ use crate::log::{AppendError, Clock, MAX_RECORD_BYTES, NewRecord, Position, reco
 const GROUP_BYTES: usize = 8 << 20;
 /// The queue's bytes are counted in units of this size, so that the count fits a semaphore.
 const PERMIT_BYTES: usize = 1_024;
+/// Counted for each record beside its bytes, so that a multitude of tiny records is bounded too.
+const RECORD_OVERHEAD: usize = 64;
 /// How long one attempt may take before its outcome counts as unknown.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a group is tried in all before its appenders hear "unavailable".
@@ -116,7 +118,7 @@ impl Chunk {
         part.count += 1;
         let before = part.body.len();
         encoding::encode_record(&mut part.body, record);
-        self.bytes += part.body.len() - before;
+        self.bytes += RECORD_OVERHEAD + part.body.len() - before;
     }
 }
 
