@@ -20,6 +20,13 @@ pub enum ClickHouseError {
     Row(String),
 }
 
+impl ClickHouseError {
+    /// Whether a statement under a fence was refused because a newer owner exists: give the partition up.
+    pub fn is_fenced(&self) -> bool {
+        matches!(self, Self::Refused(text) if text.contains("Code: 395") && text.contains("fenced"))
+    }
+}
+
 impl From<::clickhouse::error::Error> for ClickHouseError {
     fn from(error: ::clickhouse::error::Error) -> Self {
         use ::clickhouse::error::Error as E;

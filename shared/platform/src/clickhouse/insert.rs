@@ -24,7 +24,9 @@ pub(super) fn http_client() -> Result<reqwest::Client, ClickHouseError> {
         .pool_idle_timeout(Duration::from_secs(2))
         .no_proxy()
         .build()
-        .map_err(|error| ClickHouseError::Setup(format!("the HTTP client for ClickHouse cannot be built: {}", chain(&error))))
+        .map_err(|error| {
+            ClickHouseError::Setup(format!("the HTTP client for ClickHouse cannot be built: {}", chain(&error)))
+        })
 }
 
 impl ClickHouse {

@@ -22,7 +22,9 @@ impl ClickHouse {
         self.execute(self.query(RECORD_TABLE)).await?;
         let done: Vec<(u32, String)> =
             self.rows(self.query("SELECT version, digest FROM schema_migrations FINAL ORDER BY version")).await?;
-        if let Some((version, _)) = done.iter().find(|(version, _)| MIGRATIONS.iter().all(|(known, ..)| known != version)) {
+        if let Some((version, _)) =
+            done.iter().find(|(version, _)| MIGRATIONS.iter().all(|(known, ..)| known != version))
+        {
             return Err(ClickHouseError::Setup(format!(
                 "the ClickHouse database {} has migration {version}, which this version does not know; run the newer version",
                 self.database()
@@ -43,11 +45,8 @@ impl ClickHouse {
             for statement in statements(text) {
                 self.execute(self.query(&statement)).await?;
             }
-            let record = format!(
-                "INSERT INTO schema_migrations SELECT {version}, {}, {}",
-                sql::text(name),
-                sql::text(&digest)
-            );
+            let record =
+                format!("INSERT INTO schema_migrations SELECT {version}, {}, {}", sql::text(name), sql::text(&digest));
             self.execute(self.query(&record)).await?;
             ran += 1;
         }
@@ -65,7 +64,11 @@ impl ClickHouse {
 /// The statements of one file: each ends with a semicolon at the end of a line. Comments stand on lines of their own.
 fn statements(text: &str) -> Vec<String> {
     let code: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
-    code.join("\n").split(";\n").map(|part| part.trim().trim_end_matches(';').to_owned()).filter(|s| !s.is_empty()).collect()
+    code.join("\n")
+        .split(";\n")
+        .map(|part| part.trim().trim_end_matches(';').to_owned())
+        .filter(|s| !s.is_empty())
+        .collect()
 }
 
 struct HexDigest<'a>(&'a [u8]);

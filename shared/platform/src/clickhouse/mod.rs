@@ -133,7 +133,10 @@ impl ClickHouse {
 
     /// [`Self::tenant_query`] with other limits.
     pub fn tenant_query_within(&self, tenant: &TenantId, sql: &str, limits: QueryLimits) -> Query {
-        limits.apply(self.client.clone()).with_setting("additional_table_filters", self.tenant_filters(tenant)).query_raw(sql)
+        limits
+            .apply(self.client.clone())
+            .with_setting("additional_table_filters", self.tenant_filters(tenant))
+            .query_raw(sql)
     }
 
     fn tenant_filters(&self, tenant: &TenantId) -> String {

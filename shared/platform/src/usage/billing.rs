@@ -173,9 +173,10 @@ pub async fn late_since(
             set.inside_common(),
         );
         let rows = clickhouse.rows::<(u32, i64, u64)>(clickhouse.query(&query)).await?;
-        late.extend(rows.into_iter().map(|(span, earliest, count)| {
-            (span, LateUsage { earliest: sql::from_nanos(earliest), count })
-        }));
+        late.extend(
+            rows.into_iter()
+                .map(|(span, earliest, count)| (span, LateUsage { earliest: sql::from_nanos(earliest), count })),
+        );
     }
     Ok(late)
 }
@@ -223,8 +224,14 @@ struct SpanSet {
 
 impl SpanSet {
     fn of(spans: &[UsageSpan], up_to: &Cut) -> Self {
-        let partitions =
-            spans.iter().filter_map(|span| span.cut.as_ref()).chain([up_to]).map(|cut| cut.0.len()).max().unwrap_or(0).max(1);
+        let partitions = spans
+            .iter()
+            .filter_map(|span| span.cut.as_ref())
+            .chain([up_to])
+            .map(|cut| cut.0.len())
+            .max()
+            .unwrap_or(0)
+            .max(1);
         let mut places: HashMap<&Cut, usize> = HashMap::from([(up_to, 0)]);
         let mut cuts: Vec<&Cut> = vec![up_to];
         let mut list = String::from("[");
@@ -242,7 +249,8 @@ impl SpanSet {
             let _ = write!(list, "{comma}({},'{}',{from},{to},{place})", span.key, span.tenant);
         }
         list.push(']');
-        let padded = |cut: &Cut| cut.0.iter().copied().chain(std::iter::repeat(0)).take(partitions).collect::<Vec<u64>>();
+        let padded =
+            |cut: &Cut| cut.0.iter().copied().chain(std::iter::repeat(0)).take(partitions).collect::<Vec<u64>>();
         let flat: Vec<u64> = cuts.iter().flat_map(|cut| padded(cut)).collect();
         let tenants: BTreeSet<&str> = spans.iter().map(|span| span.tenant.as_str()).collect();
         Self {

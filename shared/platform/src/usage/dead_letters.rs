@@ -194,7 +194,11 @@ async fn letters_where(
 }
 
 fn letter(row: LetterRow) -> Result<DeadLetter, ClickHouseError> {
-    let headers = row.headers_hex.into_iter().map(|(name, value)| Ok((name, unhex(&value)?))).collect::<Result<_, ClickHouseError>>()?;
+    let headers = row
+        .headers_hex
+        .into_iter()
+        .map(|(name, value)| Ok((name, unhex(&value)?)))
+        .collect::<Result<_, ClickHouseError>>()?;
     Ok(DeadLetter {
         tenant_id: row.tenant_id,
         topic: row.topic,

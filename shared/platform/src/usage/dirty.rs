@@ -22,18 +22,22 @@ impl DirtyBucket {
     }
 }
 
-/// A mark as it was read: clearing it needs the generation to be the same still.
+/// A mark as it was read: clearing it needs the generation to be the same still. A generation is the number of the transaction that marked
+/// last, which never comes again: a counter would start anew after a clear, and a slow worker could then clear a younger mark.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TakenBucket {
     pub bucket: DirtyBucket,
     pub generation: i64,
 }
 
+/// How many marks one statement carries: a meter that is defined late can mark every bucket of a year.
+const MARKS_PER_STATEMENT: usize = 20_000;
+
 /// The table of marks, `usage_dirty_buckets`.
 pub struct DirtyBuckets;
 
 impl DirtyBuckets {
-    /// Marks buckets as changed at `marked_at`, in one statement. Order and repetition of `buckets` do not matter.
+    /// Marks buckets as changed at `marked_at`, 20,000 in a statement. Order and repetition of `buckets` do not matter.
     ///
     /// # Errors
     /// From the database: the transaction must not be committed.
@@ -46,25 +50,9 @@ impl DirtyBuckets {
         let mut sorted: Vec<&DirtyBucket> = buckets.iter().collect();
         sorted.sort_unstable();
         sorted.dedup();
-        if sorted.is_empty() {
-            return Ok(());
+        for chunk in sorted.chunks(MARKS_PER_STATEMENT) {
+            mark_sorted(connection, chunk, marked_at).await?;
         }
-        let tenants: Vec<&str> = sorted.iter().map(|bucket| bucket.tenant.as_str()).collect();
-        let types: Vec<&str> = sorted.iter().map(|bucket| bucket.event_type.as_str()).collect();
-        let starts: Vec<DateTime<Utc>> = sorted.iter().map(|bucket| bucket.bucket_start).collect();
-        sqlx::query(
-            "INSERT INTO usage_dirty_buckets AS held (tenant_id, event_type, bucket_start, generation, marked_at) \
-             SELECT tenant_id, event_type, bucket_start, 1, $4 \
-             FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS new (tenant_id, event_type, bucket_start) \
-             ON CONFLICT (tenant_id, event_type, bucket_start) \
-             DO UPDATE SET generation = held.generation + 1, marked_at = excluded.marked_at",
-        )
-        .bind(tenants)
-        .bind(types)
-        .bind(starts)
-        .bind(marked_at)
-        .execute(connection)
-        .await?;
         Ok(())
     }
 
@@ -123,6 +111,17 @@ impl DirtyBuckets {
         Ok(done.rows_affected())
     }
 
+    /// A revision for `buckets::recompute`, higher than those of earlier calls. Ask before events are read. Restored into another
+    /// Postgres cluster the numbers begin anew: rebuild the buckets then.
+    ///
+    /// # Errors
+    /// From the database.
+    pub async fn next_revision(connection: &mut PgConnection) -> Result<u64, sqlx::Error> {
+        let transaction: i64 =
+            sqlx::query_scalar("SELECT pg_current_xact_id()::text::bigint").fetch_one(connection).await?;
+        Ok(transaction.unsigned_abs())
+    }
+
     /// The marked buckets of one tenant and event type that touch a range, for [`super::query::usage`].
     ///
     /// # Errors
@@ -152,4 +151,28 @@ impl DirtyBuckets {
     pub async fn oldest(connection: &mut PgConnection) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
         sqlx::query_scalar("SELECT min(marked_at) FROM usage_dirty_buckets").fetch_one(connection).await
     }
+}
+
+async fn mark_sorted(
+    connection: &mut PgConnection,
+    buckets: &[&DirtyBucket],
+    marked_at: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let tenants: Vec<&str> = buckets.iter().map(|bucket| bucket.tenant.as_str()).collect();
+    let types: Vec<&str> = buckets.iter().map(|bucket| bucket.event_type.as_str()).collect();
+    let starts: Vec<DateTime<Utc>> = buckets.iter().map(|bucket| bucket.bucket_start).collect();
+    sqlx::query(
+        "INSERT INTO usage_dirty_buckets (tenant_id, event_type, bucket_start, generation, marked_at) \
+         SELECT tenant_id, event_type, bucket_start, pg_current_xact_id()::text::bigint, $4 \
+         FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS new (tenant_id, event_type, bucket_start) \
+         ON CONFLICT (tenant_id, event_type, bucket_start) \
+         DO UPDATE SET generation = excluded.generation, marked_at = excluded.marked_at",
+    )
+    .bind(tenants)
+    .bind(types)
+    .bind(starts)
+    .bind(marked_at)
+    .execute(connection)
+    .await?;
+    Ok(())
 }

@@ -43,10 +43,11 @@ pub(super) fn text_array(expressions: &[String]) -> String {
 
 /// Whether the meter can read a value from the event; else the event is unmetered.
 pub(super) fn metered(meter: &MeterDefinition) -> String {
-    match (&meter.field, meter.aggregation) {
-        (_, Aggregation::Count) | (None, _) => "1".to_owned(),
-        (Some(field), Aggregation::UniqueCount) => has_leaf(field),
-        (Some(field), _) => format!("mapContains(numbers, {})", sql::text(field)),
+    let field = meter.field.as_deref().unwrap_or("");
+    match meter.aggregation {
+        Aggregation::Count => "1".to_owned(),
+        Aggregation::UniqueCount => has_leaf(field),
+        _ => format!("mapContains(numbers, {})", sql::text(field)),
     }
 }
 
@@ -69,7 +70,7 @@ pub(super) fn partial_columns(meter: &MeterDefinition) -> String {
     format!("countIf({metered}) AS n, countIf(NOT {metered}) AS u{special}")
 }
 
-/// Combines [`partial_columns`] of several rows into columns of the same names and meaning. `part` is what precedes their names.
+/// Combines the groups of bucket rows, unrolled by [`bucket_arrays`], into the columns of [`partial_columns`].
 pub(super) fn merge_columns(aggregation: Aggregation) -> &'static str {
     match aggregation {
         Aggregation::Count => "sum(bn) AS n, sum(bu) AS u",

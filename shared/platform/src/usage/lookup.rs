@@ -103,7 +103,10 @@ pub async fn recent_events(
     let after = match after {
         Some(key) => {
             let time = at(key.log_time);
-            format!(" AND log_time <= {time} AND (log_time, partition, offset) < ({time}, {}, {})", key.partition, key.offset)
+            format!(
+                " AND log_time <= {time} AND (log_time, partition, offset) < ({time}, {}, {})",
+                key.partition, key.offset
+            )
         }
         None => String::new(),
     };
@@ -191,11 +194,7 @@ struct RepeatRow {
     log_time: i64,
 }
 
-async fn repeats_of(
-    clickhouse: &ClickHouse,
-    tenant: &TenantId,
-    identity: Identity,
-) -> Result<Vec<Repeat>, UsageError> {
+async fn repeats_of(clickhouse: &ClickHouse, tenant: &TenantId, identity: Identity) -> Result<Vec<Repeat>, UsageError> {
     let query = format!(
         "SELECT tenant_id, identity, body_hash, partition, offset, of_partition, of_offset, epoch, log_time FROM usage_repeats \
          WHERE tenant_id = {} AND identity = toUInt128('{}') ORDER BY partition, offset LIMIT 1 BY partition, offset LIMIT {MAX_RECORDS}",

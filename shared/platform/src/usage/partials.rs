@@ -69,7 +69,9 @@ fn statement(meter: &MeterDefinition, since: DateTime<Utc>) -> String {
             "emptyArrayString()",
         ),
         Aggregation::UniqueCount => ("''", "0", "0", "q"),
-        Aggregation::Sum | Aggregation::Avg | Aggregation::Max | Aggregation::Min => ("toString(a)", "0", "0", "emptyArrayString()"),
+        Aggregation::Sum | Aggregation::Avg | Aggregation::Max | Aggregation::Min => {
+            ("toString(a)", "0", "0", "emptyArrayString()")
+        }
     };
     format!(
         "SELECT tenant, start, part, high, n, {amount} AS amount, toInt64({latest_time}) AS latest_time, \

@@ -119,7 +119,10 @@ pub async fn usage(
     let (stored, distinct) = rows.iter().fold((0, 0), |sum, row| (sum.0 + row.rows, sum.1 + row.distinct));
     if stored != distinct {
         tracing::error!(
-            tenant.id = query.tenant.as_str(), meter.key = query.meter.key.as_str(), usage.rows = stored, usage.records = distinct,
+            tenant.id = query.tenant.as_str(),
+            meter.key = query.meter.key.as_str(),
+            usage.rows = stored,
+            usage.records = distinct,
             "records are stored more than once; counted once here"
         );
         rows = ask(plan.sql(query, Duplicates::Collapse)).await?;

@@ -129,7 +129,7 @@ pub async fn recent_identities(
 /// again writes nothing.
 ///
 /// # Errors
-/// [`ClickHouseError::Refused`] with `fenced` when a newer owner exists; else see [`ClickHouseError`].
+/// See [`ClickHouseError`]; `is_fenced` when a newer owner exists.
 pub async fn write_missing_identities(
     clickhouse: &ClickHouse,
     fence: &Fence,
@@ -150,7 +150,11 @@ pub async fn write_missing_identities(
 ///
 /// # Errors
 /// See [`UsageError`].
-pub async fn buckets_since(clickhouse: &ClickHouse, partition: u32, committed: u64) -> Result<Vec<DirtyBucket>, UsageError> {
+pub async fn buckets_since(
+    clickhouse: &ClickHouse,
+    partition: u32,
+    committed: u64,
+) -> Result<Vec<DirtyBucket>, UsageError> {
     let query = format!(
         "SELECT DISTINCT tenant_id, event_type, {} AS start FROM usage_events WHERE partition = {partition} AND offset >= {committed}",
         expressions::bucket_nanos()
