@@ -55,7 +55,7 @@ pub(super) fn start(context: &Context) -> Result<ClickHouse, EngineError> {
     };
     let program = Program::find(context)?;
     // The server holds this lock as its standard output, so it is free only when an earlier server has ended.
-    let Some(output) = host::lock_within(&folder.join("output.log"), END_LIMIT)? else {
+    let Some(output) = ended_server(&folder, END_LIMIT)? else {
         return Err(failed(&folder, "the one of an earlier run does not end".to_owned()));
     };
     output.set_len(0).map_err(EngineError::file(&folder))?;
@@ -89,10 +89,28 @@ pub(super) fn reset_hosted(engine: &'static str, folder: &Path, limit: Duration)
     let Some(_owner) = host::try_lock(&folder.join("owner.lock"))? else {
         return Err(busy(engine, folder, "uses it"));
     };
-    let Some(_output) = host::lock_within(&folder.join("output.log"), limit)? else {
+    let Some(_output) = ended_server(folder, limit)? else {
         return Err(busy(engine, folder, "is an engine of an earlier run that does not end"));
     };
     host::remove_folder(folder)
+}
+
+/// Waits for the server of a dead owner to end, and gives the lock that it held.
+///
+/// If its owner died before the server had opened the pipe, the server waits there for a writer that never comes. So the
+/// pipe gets one for a moment, again and again: the server opens it, finds its end, and ends too.
+fn ended_server(folder: &Path, limit: Duration) -> Result<Option<File>, EngineError> {
+    let deadline = Instant::now() + limit;
+    loop {
+        let lock = host::lock_within(&folder.join("output.log"), Duration::from_millis(200))?;
+        if lock.is_some() || Instant::now() >= deadline {
+            return Ok(lock);
+        }
+        let pipe = folder.join("parent.pipe");
+        if pipe.exists() {
+            drop(OpenOptions::new().read(true).write(true).open(&pipe));
+        }
+    }
 }
 
 /// What runs `clickhouse local`: a binary, or our own executable with the library.

@@ -101,8 +101,7 @@ fn once(cache: &Path, name: &str, fill: impl FnOnce(&Path) -> Result<(), EngineE
     if folder.is_dir() {
         return Ok(folder);
     }
-    let temporary = cache.join(format!("{name}.partial"));
-    host::remove_folder(&temporary)?;
+    let temporary = host::partial_folder(&folder);
     host::create_folder(&temporary)?;
     if let Err(error) = fill(&temporary) {
         host::remove_folder(&temporary)?;
@@ -224,7 +223,8 @@ mod tests {
         let cache = std::env::temp_dir().join(format!("talea-fetch-{}", std::process::id()));
         let fail = |_: &Path| Err(EngineError::Fetch { what: "x".into(), reason: "y".into() });
         assert!(once(&cache, "engine", fail).is_err());
-        assert!(!cache.join("engine").exists() && !cache.join("engine.partial").exists());
+        let left: Vec<_> = fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["engine.lock"]);
         let folder =
             once(&cache, "engine", |folder| fs::write(folder.join("a"), "b").map_err(EngineError::file(folder)));
         assert!(folder.unwrap().join("a").is_file());

@@ -29,6 +29,21 @@ pub(super) fn remove_folder(folder: &Path) -> Result<(), EngineError> {
     }
 }
 
+/// A new, empty name beside `folder` for making it in, to be renamed when complete.
+///
+/// The name is new each time, because a child of a killed process may still write to the last one; earlier ones are
+/// removed as well as possible. Call it under a lock.
+pub(super) fn partial_folder(folder: &Path) -> PathBuf {
+    let prefix = format!("{}.partial-", folder.file_name().unwrap_or_default().to_string_lossy());
+    let siblings = folder.parent().and_then(|parent| fs::read_dir(parent).ok());
+    for entry in siblings.into_iter().flatten().filter_map(Result::ok) {
+        if entry.file_name().to_string_lossy().starts_with(&prefix) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+    folder.with_file_name(format!("{prefix}{}", random_token()))
+}
+
 /// Writes a file that only its owner can read, in one step: a reader sees the old text or the new, never half.
 pub(super) fn write_private(path: &Path, text: &str) -> Result<(), EngineError> {
     let temporary = path.with_extension(format!("new-{}", std::process::id()));

@@ -92,8 +92,7 @@ impl Place {
         };
         let copy = outer.join("native");
         if !copy.is_dir() {
-            let partial = outer.join("native.partial");
-            host::remove_folder(&partial)?;
+            let partial = host::partial_folder(&copy);
             host::run(Command::new("cp").arg("-a").arg(folder).arg(&partial))?;
             host::run(Command::new("chmod").args(["-R", "a+rX"]).arg(&partial))?;
             fs::rename(&partial, &copy).map_err(EngineError::file(&copy))?;
@@ -245,8 +244,7 @@ impl Place {
                 self.data().display()
             )));
         }
-        let partial = self.server.join("data.partial");
-        host::remove_folder(&partial)?;
+        let partial = host::partial_folder(&self.data());
         let secret = self.server.join("initial-password");
         host::write_private(&secret, password)?;
         if let Some(user) = self.runs_as {
