@@ -7,8 +7,8 @@
 mod payload;
 
 pub use payload::{
-    ApiKeyCreated, ApiKeyRevoked, CancelMode, InvoiceSettings, PeriodClosed, SubscriptionCancelled,
-    TenantStateDesired, TopicCreated,
+    ApiKeyCreated, ApiKeyRevoked, CancelMode, InvoiceSettings, PeriodClosed, SubscriptionCancelled, TenantStateDesired,
+    TopicCreated,
 };
 
 use crate::entitlement::{LimitChanged, Signal};

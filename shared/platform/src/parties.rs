@@ -33,18 +33,15 @@ pub async fn record(
     let last: Option<(i32, Option<String>)> =
         sqlx::query_as(LAST).bind(tenant.as_str()).fetch_optional(&mut *connection).await?;
     let (version, before) = last.map_or((0, None), |(version, document)| (version, document));
-    let document = serde_json::to_string(party)
-        .map_err(|source| PartyError::Json { tenant: tenant.clone(), version: version.unsigned_abs() + 1, source })?;
+    let document = serde_json::to_string(party).map_err(|source| PartyError::Json {
+        tenant: tenant.clone(),
+        version: version.unsigned_abs() + 1,
+        source,
+    })?;
     if before.as_deref() == Some(document.as_str()) {
         return Ok(version.unsigned_abs());
     }
-    sqlx::query(INSERT)
-        .bind(tenant.as_str())
-        .bind(version + 1)
-        .bind(document)
-        .bind(now)
-        .execute(connection)
-        .await?;
+    sqlx::query(INSERT).bind(tenant.as_str()).bind(version + 1).bind(document).bind(now).execute(connection).await?;
     Ok(version.unsigned_abs() + 1)
 }
 
@@ -59,7 +56,9 @@ pub async fn find(
     let row: Option<(i32, Option<String>)> =
         sqlx::query_as(FIND).bind(tenant.as_str()).bind(version.map(i64::from)).fetch_optional(connection).await?;
     let Some((version, Some(document))) = row else { return Ok(None) };
-    serde_json::from_str(&document)
-        .map(Some)
-        .map_err(|source| PartyError::Json { tenant: tenant.clone(), version: version.unsigned_abs(), source })
+    serde_json::from_str(&document).map(Some).map_err(|source| PartyError::Json {
+        tenant: tenant.clone(),
+        version: version.unsigned_abs(),
+        source,
+    })
 }

@@ -39,7 +39,8 @@ async fn append_with(tx: &mut Tx, decisions: Vec<Decision>, repeats: Repeats) ->
         return Err(AppendError::AlreadyRecorded(already));
     }
     let left_out: HashSet<usize> = already.iter().map(|a| a.index).collect();
-    let new = decisions.into_iter().enumerate().filter(|(index, _)| !left_out.contains(index)).map(|(_, d)| d).collect();
+    let new =
+        decisions.into_iter().enumerate().filter(|(index, _)| !left_out.contains(index)).map(|(_, d)| d).collect();
     let recorded = number(tx, head, new).await?;
     if !recorded.is_empty() {
         insert(tx, &recorded).await?;

@@ -74,7 +74,9 @@ pub struct Already {
 /// Why nothing was appended. Nothing was written then, so that the transaction may go on or be rolled back.
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
-    #[error("stream {stream} is at version {actual}, not {expected}: somebody decided in between; read it again and decide anew")]
+    #[error(
+        "stream {stream} is at version {actual}, not {expected}: somebody decided in between; read it again and decide anew"
+    )]
     Conflict { stream: String, expected: i64, actual: i64 },
     #[error("{} of the decisions were recorded before, the first at position {}", .0.len(), .0[0].position)]
     AlreadyRecorded(Vec<Already>),
@@ -96,7 +98,9 @@ impl AppendError {
             Self::Conflict { .. } => ErrorClass::Retry,
             Self::AlreadyRecorded(_) => ErrorClass::Reject,
             Self::Database(error) => error.class(),
-            Self::KeyTwice { .. } | Self::TooMany { .. } | Self::WrongTenant { .. } | Self::Encode(_) => ErrorClass::Stop,
+            Self::KeyTwice { .. } | Self::TooMany { .. } | Self::WrongTenant { .. } | Self::Encode(_) => {
+                ErrorClass::Stop
+            }
         }
     }
 }

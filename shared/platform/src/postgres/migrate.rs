@@ -54,12 +54,13 @@ async fn create_roles(admin: &mut PgConnection, target: &Target) -> Result<(), M
             .await?;
         let verb = if exists { "ALTER" } else { "CREATE" };
         // Utility statements take no parameters: the server itself quotes name and password.
-        let statement: String = sqlx::query_scalar("SELECT format('%s ROLE %I LOGIN PASSWORD %L', $1::text, $2::text, $3::text)")
-            .bind(verb)
-            .bind(role.name())
-            .bind(target.passwords.of(role).reveal())
-            .fetch_one(&mut *admin)
-            .await?;
+        let statement: String =
+            sqlx::query_scalar("SELECT format('%s ROLE %I LOGIN PASSWORD %L', $1::text, $2::text, $3::text)")
+                .bind(verb)
+                .bind(role.name())
+                .bind(target.passwords.of(role).reveal())
+                .fetch_one(&mut *admin)
+                .await?;
         sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *admin).await?;
     }
     Ok(())

@@ -64,8 +64,7 @@ impl Table {
 
 const RETAINED: Erase = Erase::Keep("an issued document is retained by law; it holds its own copy of what it says");
 const NO_PERSONAL_DATA: Erase = Erase::Keep("holds no personal data, and other rows refer to it");
-const NO_TENANT: (Export, Erase) =
-    (Export::Nothing("belongs to no tenant"), Erase::Keep("belongs to no tenant"));
+const NO_TENANT: (Export, Erase) = (Export::Nothing("belongs to no tenant"), Erase::Keep("belongs to no tenant"));
 
 const fn tenant(name: &'static str, export: Export, erase: Erase) -> Table {
     Table { schema: "public", name, kind: Kind::Tenant, export, erase, server_made_keys: &[] }
@@ -80,7 +79,11 @@ const fn global(schema: &'static str, name: &'static str) -> Table {
 pub const TABLES: &[Table] = &[
     Table {
         server_made_keys: &["journal_position_key"],
-        ..tenant("journal", Export::Rows, Erase::Keep("refers to personal data, never holds it; the audit needs it whole"))
+        ..tenant(
+            "journal",
+            Export::Rows,
+            Erase::Keep("refers to personal data, never holds it; the audit needs it whole"),
+        )
     },
     tenant("tenants", Export::Rows, NO_PERSONAL_DATA),
     tenant("subscriptions", Export::Rows, NO_PERSONAL_DATA),
@@ -94,11 +97,7 @@ pub const TABLES: &[Table] = &[
         server_made_keys: &["api_keys_sha256"],
         ..tenant("api_keys", Export::Nothing("secrets, even hashed, are not exported"), NO_PERSONAL_DATA)
     },
-    tenant(
-        "party",
-        Export::Rows,
-        Erase::Redact("UPDATE public.party SET document = NULL WHERE tenant_id = $1"),
-    ),
+    tenant("party", Export::Rows, Erase::Redact("UPDATE public.party SET document = NULL WHERE tenant_id = $1")),
     tenant("idempotency_keys", Export::Nothing("answers that the tenant already has"), Erase::Delete),
     tenant("usage_dirty_buckets", Export::Nothing("work in progress, derived from the events"), Erase::Delete),
     global("public", "_sqlx_migrations"),

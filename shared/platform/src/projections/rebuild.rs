@@ -105,14 +105,15 @@ async fn compare(connection: &mut PgConnection, table: &'static str) -> Result<T
         )
     };
     let only_in = |one: &str, other: &str| {
-        format!("SELECT count(*) FROM (SELECT * FROM {one}.{table} EXCEPT ALL SELECT * FROM {other}.{table}) only_there")
+        format!(
+            "SELECT count(*) FROM (SELECT * FROM {one}.{table} EXCEPT ALL SELECT * FROM {other}.{table}) only_there"
+        )
     };
     let (rows, bytes, md5): (i64, i64, String) =
         sqlx::query_as(AssertSqlSafe(digest("pg_temp"))).fetch_one(&mut *connection).await?;
     let (_, _, md5_before): (i64, i64, String) =
         sqlx::query_as(AssertSqlSafe(digest("public"))).fetch_one(&mut *connection).await?;
-    let missing =
-        sqlx::query_scalar(AssertSqlSafe(only_in("pg_temp", "public"))).fetch_one(&mut *connection).await?;
+    let missing = sqlx::query_scalar(AssertSqlSafe(only_in("pg_temp", "public"))).fetch_one(&mut *connection).await?;
     let unexpected =
         sqlx::query_scalar(AssertSqlSafe(only_in("public", "pg_temp"))).fetch_one(&mut *connection).await?;
     Ok(TableReport { table, rows, bytes, md5, md5_before, missing, unexpected })

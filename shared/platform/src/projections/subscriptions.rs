@@ -83,10 +83,8 @@ async fn write(connection: &mut PgConnection, rows: &BTreeMap<Key, Row>) -> Resu
     if rows.is_empty() {
         return Ok(());
     }
-    let documents: Vec<String> = rows
-        .values()
-        .map(|row| serde_json::to_string(&row.state).map_err(unreadable))
-        .collect::<Result<_, _>>()?;
+    let documents: Vec<String> =
+        rows.values().map(|row| serde_json::to_string(&row.state).map_err(unreadable)).collect::<Result<_, _>>()?;
     sqlx::query(WRITE)
         .bind(rows.keys().map(|(tenant, _)| tenant.as_str()).collect::<Vec<_>>())
         .bind(rows.keys().map(|(_, id)| id.as_str()).collect::<Vec<_>>())
@@ -104,7 +102,7 @@ async fn write(connection: &mut PgConnection, rows: &BTreeMap<Key, Row>) -> Resu
 
 async fn close(connection: &mut PgConnection, closed: &[(&Recorded, &PeriodClosed)]) -> Result<(), DatabaseError> {
     const CLOSE: &str = "UPDATE subscriptions AS s SET billed_until = greatest(s.billed_until, c.billed_at), \
-            position = c.position \
+            position = greatest(s.position, c.position) \
         FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::bigint[]) \
             AS c(tenant_id, subscription_id, billed_at, position) \
         WHERE s.tenant_id = c.tenant_id AND s.id = c.subscription_id";

@@ -48,7 +48,8 @@ async fn desire(
     connection: &mut PgConnection,
     desired: &[(&Recorded, &TenantStateDesired)],
 ) -> Result<(), DatabaseError> {
-    const DESIRE: &str = "UPDATE tenants SET state = d.state, state_cause = d.cause, state_at = d.at, position = d.position \
+    const DESIRE: &str = "UPDATE tenants SET state = d.state, state_cause = d.cause, state_at = d.at, \
+            position = greatest(tenants.position, d.position) \
         FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::bigint[]) \
             AS d(tenant_id, state, cause, at, position) \
         WHERE tenants.tenant_id = d.tenant_id";
@@ -67,9 +68,5 @@ async fn desire(
 }
 
 fn cause(cause: &StateCause) -> String {
-    match cause {
-        StateCause::Onboarded => r#"{"kind":"onboarded"}"#.to_owned(),
-        StateCause::Requested => r#"{"kind":"requested"}"#.to_owned(),
-        StateCause::Quota { signal_id } => serde_json::json!({"kind": "quota", "signal_id": signal_id}).to_string(),
-    }
+    serde_json::to_string(cause).expect("an enum with text fields has a JSON form")
 }
