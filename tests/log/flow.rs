@@ -12,7 +12,7 @@ pub async fn a_paused_partition_delivers_nothing_while_others_do(fixture: &Fixtu
     let log = fixture.connect().await;
     let topic = fixture.topic(&log, 2).await;
     let (zero, one) = (key_for(0, 2), key_for(1, 2));
-    let mut reader = Reader::join(&log, "group", topic).await;
+    let mut reader = Reader::join(&log, topic, topic).await;
     reader.until("both partitions", |r| r.owned.len() == 2).await;
     reader.consumer.pause(0);
     for round in 1..=3 {

@@ -9,11 +9,11 @@ pub async fn share_partitions_and_move_only_what_must_move(fixture: &Fixture) {
     let (log, other_log) = (fixture.connect().await, fixture.connect().await);
     let topic = fixture.topic(&log, 4).await;
     append_all(&log, topic, records("one", 200)).await;
-    let mut a = Reader::join(&log, "group", topic).await;
+    let mut a = Reader::join(&log, topic, topic).await;
     a.until("one member owns everything", |a| a.owned.len() == 4 && a.records.len() == 200).await;
     a.commit_all().await;
 
-    let mut b = Reader::join(&other_log, "group", topic).await;
+    let mut b = Reader::join(&other_log, topic, topic).await;
     both_until(&mut a, &mut b, "two members share", |a, b| a.owned.len() == 2 && b.owned.len() == 2).await;
     assert_eq!(a.revoked.len(), 2, "partitions that stay are never revoked");
     assert!(b.owned.keys().all(|partition| a.revoked.contains(partition)));
@@ -35,7 +35,7 @@ pub async fn share_partitions_and_move_only_what_must_move(fixture: &Fixture) {
     a.until("the records after it left", |a| of_three(a) == 50).await;
     let ends = log.end_offsets(topic).await.expect("the ends are known");
     a.commit_all().await;
-    assert_eq!(log.committed("group", topic).await.expect("offsets are read"), ends);
+    assert_eq!(log.committed(topic, topic).await.expect("offsets are read"), ends);
     a.consumer.close().await;
 }
 
@@ -43,8 +43,8 @@ pub async fn that_die_are_replaced(fixture: &Fixture) {
     let (log, other_log) = (fixture.connect().await, fixture.connect().await);
     let topic = fixture.topic(&log, 4).await;
     append_all(&log, topic, records("x", 100)).await;
-    let mut a = Reader::join(&log, "group", topic).await;
-    let mut b = Reader::join(&other_log, "group", topic).await;
+    let mut a = Reader::join(&log, topic, topic).await;
+    let mut b = Reader::join(&other_log, topic, topic).await;
     both_until(&mut a, &mut b, "two members share", |a, b| a.owned.len() == 2 && b.owned.len() == 2).await;
     // Nothing was committed, so whatever the dead one read must come again.
     drop(b);

@@ -33,6 +33,14 @@ pub async fn conforms(fixture: &Fixture) -> Report {
             report.checked.push(stringify!($case));
         )+};
     }
+    // Groups wait for leases and rebalances, each on a topic of its own: they wait together.
+    macro_rules! check_together {
+        ($($case:path),+ $(,)?) => {
+            eprintln!("{}: {}", fixture.name(), [$(stringify!($case)),+].join(", "));
+            tokio::join!($($case(fixture)),+);
+            report.checked.extend([$(stringify!($case)),+]);
+        };
+    }
     check![
         records::come_back_as_they_were,
         records::keep_their_order_and_their_offsets,
@@ -40,15 +48,16 @@ pub async fn conforms(fixture: &Fixture) -> Report {
         records::of_a_missing_topic_are_not_acknowledged,
         records::are_read_from_any_offset,
         records::keep_their_partition_count,
+    ];
+    check_together![
         groups::start_at_the_earliest_record,
         groups::go_on_where_they_committed,
         groups::replay_what_a_crash_left_uncommitted,
         members::share_partitions_and_move_only_what_must_move,
         members::that_die_are_replaced,
         flow::a_paused_partition_delivers_nothing_while_others_do,
-        flow::a_full_queue_refuses_and_writes_nothing,
-        producers::retry_without_writing_twice,
     ];
+    check![flow::a_full_queue_refuses_and_writes_nothing, producers::retry_without_writing_twice];
     if fixture.is_mock() {
         report.unchecked.extend([
             "retention (the mock cluster has no DeleteRecords)",

@@ -11,12 +11,12 @@ use super::reader::Reader;
 pub async fn cancelled_callers_leave_no_transaction_open(fixture: &Fixture) {
     let log = fixture.connect().await;
     let topic = fixture.topic(&log, 2).await;
-    let mut reader = Reader::join(&log, "group", topic).await;
+    let mut reader = Reader::join(&log, topic, topic).await;
     reader.until("both partitions", |r| r.owned.len() == 2).await;
     for turn in 0..200 {
         let (appending, subscribing) = (log.clone(), log.clone());
         let append = tokio::spawn(async move { appending.append(topic, records("x", 3)).await.len() });
-        let join = tokio::spawn(async move { subscribing.subscribe("group", topic).await.is_ok() });
+        let join = tokio::spawn(async move { subscribing.subscribe(topic, topic).await.is_ok() });
         for _ in 0..turn % 20 {
             tokio::task::yield_now().await;
         }
@@ -49,7 +49,7 @@ pub async fn a_commit_of_a_past_generation_is_refused(fixture: &Fixture) {
     let log = fixture.connect().await;
     let topic = fixture.topic(&log, 1).await;
     append_all(&log, topic, records("x", 10)).await;
-    let mut reader = Reader::join(&log, "group", topic).await;
+    let mut reader = Reader::join(&log, topic, topic).await;
     reader.until("all records", |r| r.records.len() == 10).await;
     reader.commit(0, 4).await;
     let pool = fixture.postgres_pool().await;
@@ -57,7 +57,7 @@ pub async fn a_commit_of_a_past_generation_is_refused(fixture: &Fixture) {
     sqlx::query(taken).bind(topic).execute(&pool).await.expect("the generation is raised");
     let refused = reader.consumer.commit(0, 10).await;
     assert!(matches!(refused, Err(LogError::Lost { partition: 0, .. })), "{refused:?}");
-    assert_eq!(log.committed("group", topic).await.expect("offsets are read"), [4]);
+    assert_eq!(log.committed(topic, topic).await.expect("offsets are read"), [4]);
     // The member finds out, gives the partition up, takes it anew and reads again what was not committed.
     reader.until("the partition is taken anew", |r| r.revoked == [0] && r.records.len() == 10 + 6).await;
     reader.commit(0, 10).await;

@@ -14,7 +14,7 @@ pub async fn drops_old_records_and_readers_go_on_at_the_earliest(fixture: &Fixtu
     let log = fixture.connect().await;
     let topic = fixture.topic(&log, 1).await;
     append_all(&log, topic, (0..10).map(|_| record(b"k", b"old")).collect()).await;
-    let mut before = Reader::join(&log, "group", topic).await;
+    let mut before = Reader::join(&log, topic, topic).await;
     before.until("the old records", |r| r.records.len() == 10).await;
     before.commit(0, 3).await;
     before.consumer.close().await;
@@ -27,7 +27,7 @@ pub async fn drops_old_records_and_readers_go_on_at_the_earliest(fixture: &Fixtu
     let read = log.read(topic, 0, 0, 100).await.expect("the partition is read");
     assert_eq!(read.iter().map(|record| record.offset).collect::<Vec<u64>>(), (10..20).collect::<Vec<u64>>());
     assert_eq!(log.end_offsets(topic).await.expect("the ends are known"), [20]);
-    let mut after = Reader::join(&log, "group", topic).await;
+    let mut after = Reader::join(&log, topic, topic).await;
     after.until("what is left", |r| r.records.len() == 10).await;
     assert_eq!(after.owned[&0], 10, "the assignment names the earliest record");
     assert_eq!(after.records[0].offset, 10);
