@@ -21,7 +21,7 @@ fn letter(tenant_id: &str, offset: u64) -> DeadLetter {
         id: format!("e{offset}"),
         identity: u128::MAX - u128::from(offset),
         event_type: "api.call".to_owned(),
-        reason: if offset % 2 == 0 { "malformed" } else { "too_late" }.to_owned(),
+        reason: if offset.is_multiple_of(2) { "malformed" } else { "too_late" }.to_owned(),
         field: "/data/tokens".to_owned(),
         detail: "it's \\ broken?".to_owned(),
         way_out: "mend it".to_owned(),

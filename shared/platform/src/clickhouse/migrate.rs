@@ -63,12 +63,9 @@ impl ClickHouse {
 
 /// The statements of one file: each ends with a semicolon at the end of a line. Comments stand on lines of their own.
 fn statements(text: &str) -> Vec<String> {
-    let code: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
-    code.join("\n")
-        .split(";\n")
-        .map(|part| part.trim().trim_end_matches(';').to_owned())
-        .filter(|s| !s.is_empty())
-        .collect()
+    let mut code: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
+    code.push("");
+    code.join("\n").split(";\n").map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect()
 }
 
 struct HexDigest<'a>(&'a [u8]);

@@ -4,16 +4,15 @@
 use super::UsageError;
 use super::expressions;
 use super::lookup::{self, EventKey};
-use super::ranges;
 use super::rows::StoredEvent;
+use super::spans::SpanSet;
 use super::value::value_of;
 use crate::clickhouse::{ClickHouse, sql};
 use ::clickhouse::Row;
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeSet, HashMap};
-use std::fmt::Write;
+use std::collections::HashMap;
 use talea_domain::id::TenantId;
 use talea_domain::meter::MeterDefinition;
 use talea_domain::period::Period;
@@ -207,93 +206,4 @@ pub async fn events_of_line(
         cut.0.len(),
     );
     lookup::events_where(clickhouse, tenant, &condition).await
-}
-
-/// Spans and their cuts as SQL. Equal cuts are written once; all lie behind one another in one array, so that a row finds its border by
-/// one multiplication instead of carrying an array along.
-struct SpanSet {
-    spans: String,
-    cuts: String,
-    partitions: usize,
-    tenants: String,
-    start: i64,
-    end: i64,
-    lowest_cut: u64,
-    common: usize,
-}
-
-impl SpanSet {
-    fn of(spans: &[UsageSpan], up_to: &Cut) -> Self {
-        let partitions = spans
-            .iter()
-            .filter_map(|span| span.cut.as_ref())
-            .chain([up_to])
-            .map(|cut| cut.0.len())
-            .max()
-            .unwrap_or(0)
-            .max(1);
-        let mut places: HashMap<&Cut, usize> = HashMap::from([(up_to, 0)]);
-        let mut cuts: Vec<&Cut> = vec![up_to];
-        let mut list = String::from("[");
-        let (mut start, mut end) = (i64::MAX, i64::MIN);
-        for (index, span) in spans.iter().enumerate() {
-            let cut = span.cut.as_ref().unwrap_or(up_to);
-            let place = *places.entry(cut).or_insert_with(|| {
-                cuts.push(cut);
-                cuts.len() - 1
-            });
-            let (from, to) = (sql::nanos(span.period.start), sql::nanos(span.period.end));
-            (start, end) = (start.min(from), end.max(to));
-            let comma = if index == 0 { "" } else { "," };
-            // Writing into a String cannot fail; a tenant's id holds no quotes.
-            let _ = write!(list, "{comma}({},'{}',{from},{to},{place})", span.key, span.tenant);
-        }
-        list.push(']');
-        let padded =
-            |cut: &Cut| cut.0.iter().copied().chain(std::iter::repeat(0)).take(partitions).collect::<Vec<u64>>();
-        let flat: Vec<u64> = cuts.iter().flat_map(|cut| padded(cut)).collect();
-        let tenants: BTreeSet<&str> = spans.iter().map(|span| span.tenant.as_str()).collect();
-        Self {
-            spans: sql::text(&list),
-            lowest_cut: flat.iter().copied().min().unwrap_or(0),
-            cuts: sql::number_array(flat, "UInt64"),
-            partitions,
-            tenants: sql::text_set(tenants),
-            start,
-            end,
-            common: 0,
-        }
-    }
-
-    /// A subquery: the meter's events of each span's period, whatever the cut, beside the span they fall into.
-    fn events(&self, meter: &MeterDefinition) -> String {
-        format!(
-            "SELECT span, cut_place, time, identity, body_hash, numbers, texts, partition, offset \
-             FROM (SELECT tenant_id, time, identity, body_hash, numbers, texts, partition, offset FROM usage_events \
-               WHERE tenant_id IN {} AND {} AND time >= {} AND time < {} AND partition < {}) AS events \
-             INNER JOIN (SELECT tupleElement(s, 1) AS span, tupleElement(s, 2) AS span_tenant, tupleElement(s, 3) AS span_start, \
-               tupleElement(s, 4) AS span_end, tupleElement(s, 5) AS cut_place \
-               FROM (SELECT arrayJoin(CAST({}, 'Array(Tuple(UInt32, String, Int64, Int64, UInt32))')) AS s)) AS spans \
-             ON events.tenant_id = spans.span_tenant \
-             WHERE toUnixTimestamp64Nano(time) >= span_start AND toUnixTimestamp64Nano(time) < span_end",
-            self.tenants,
-            expressions::matches(meter),
-            ranges::at(self.start),
-            ranges::at(self.end),
-            self.partitions,
-            self.spans,
-        )
-    }
-
-    fn inside(&self) -> String {
-        format!("offset < arrayElement({}, cut_place * {} + partition + 1)", self.cuts, self.partitions)
-    }
-
-    fn inside_common(&self) -> String {
-        format!("offset < arrayElement({}, {} + partition + 1)", self.cuts, self.common * self.partitions)
-    }
-
-    fn lowest_cut(&self) -> u64 {
-        self.lowest_cut
-    }
 }

@@ -7,7 +7,7 @@ use crate::clickhouse::sql;
 use talea_domain::meter::{Aggregation, MeterDefinition};
 
 /// Length of a bucket in nanoseconds.
-pub(super) const BUCKET_NANOS: i64 = talea_domain::meter::BUCKET_SECONDS as i64 * 1_000_000_000;
+pub(super) const BUCKET_NANOS: i64 = talea_domain::meter::BUCKET_SECONDS * 1_000_000_000;
 
 /// The text form of a leaf: a text as it is, a number in its canonical form, '' when there is none.
 pub(super) fn leaf(pointer: &str) -> String {
@@ -71,6 +71,7 @@ pub(super) fn partial_columns(meter: &MeterDefinition) -> String {
 }
 
 /// Combines the groups of bucket rows, unrolled by [`bucket_arrays`], into the columns of [`partial_columns`].
+/// Sets of different values are not combined here: every row keeps its own.
 pub(super) fn merge_columns(aggregation: Aggregation) -> &'static str {
     match aggregation {
         Aggregation::Count => "sum(bn) AS n, sum(bu) AS u",
@@ -78,7 +79,7 @@ pub(super) fn merge_columns(aggregation: Aggregation) -> &'static str {
         Aggregation::Max => "sum(bn) AS n, sum(bu) AS u, maxIf(ba, bn > 0) AS a",
         Aggregation::Min => "sum(bn) AS n, sum(bu) AS u, minIf(ba, bn > 0) AS a",
         Aggregation::Latest => "sum(bn) AS n, sum(bu) AS u, maxIf((bt, bi, ba), bn > 0) AS l",
-        Aggregation::UniqueCount => "sum(bn) AS n, sum(bu) AS u, groupUniqArrayArray(bq) AS q",
+        Aggregation::UniqueCount => "bn AS n, bu AS u, bq AS q",
     }
 }
 

@@ -15,10 +15,12 @@ pub mod fence;
 pub mod insert;
 pub mod lookup;
 pub mod partials;
+mod plan;
 pub mod query;
 mod ranges;
 pub mod recovery;
 pub mod rows;
+mod spans;
 mod value;
 
 use crate::clickhouse::ClickHouseError;
