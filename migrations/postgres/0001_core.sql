@@ -134,6 +134,7 @@ CREATE TABLE invoices (
     UNIQUE (tenant_id, number)
 );
 CREATE INDEX invoices_subscription ON invoices (tenant_id, subscription_id, period_start);
+CREATE INDEX invoices_position ON invoices (tenant_id, position);
 CREATE INDEX invoices_drafts ON invoices (status) WHERE status = 'draft';
 -- An issued document never changes. (A rebuild replaces whole rows, by delete and insert.)
 CREATE TRIGGER issued_is_final BEFORE UPDATE ON invoices
@@ -275,7 +276,7 @@ CREATE TABLE test_clock (
 
 CREATE FUNCTION talea_api_key(hash bytea)
     RETURNS TABLE (tenant_id text, id text, label text, scopes text[])
-    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
     SELECT k.tenant_id, k.id, k.label, k.scopes FROM public.api_keys k WHERE k.sha256 = hash AND k.revoked_at IS NULL
 $$;
 REVOKE ALL ON FUNCTION talea_api_key(bytea) FROM PUBLIC;
