@@ -154,4 +154,3 @@ fn unknown_feature(shared: &Shared, tenant: &TenantId, feature: &FeatureKey) -> 
         "the tenant's plan has no feature `{feature}`; it has {has}. Use one of these, or add a limit or an entitlement to the plan"
     )))
 }
-

@@ -43,7 +43,10 @@ struct Due {
 pub enum Known {
     /// The tenant is not known here, or has no such feature.
     Nothing,
-    Feature { feature: Feature, used: Option<Decimal> },
+    Feature {
+        feature: Feature,
+        used: Option<Decimal>,
+    },
 }
 
 impl Book {
@@ -239,7 +242,14 @@ impl Book {
     }
 
     /// Puts the store's figure in the place of the live one.
-    pub fn correct(&mut self, id: &TenantId, meter: &MeterKey, place: Place, stored: Option<Total>, now: DateTime<Utc>) {
+    pub fn correct(
+        &mut self,
+        id: &TenantId,
+        meter: &MeterKey,
+        place: Place,
+        stored: Option<Total>,
+        now: DateTime<Utc>,
+    ) {
         if let Some(live) = self.tenants.get_mut(id).and_then(|tenant| tenant.live.get_mut(meter)) {
             live.correct(place, stored);
             self.look_at(id, Some(meter), now, None);

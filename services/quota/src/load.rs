@@ -35,6 +35,8 @@ pub async fn stored_totals(
     let total = |epoch, offset, partial| Total { epoch, offset, partial };
     Ok(stored
         .into_iter()
-        .map(|row| (row.tenant, row.meter, (row.bucket_start, row.partition), total(row.epoch, row.offset, row.partial)))
+        .map(|row| {
+            (row.tenant, row.meter, (row.bucket_start, row.partition), total(row.epoch, row.offset, row.partial))
+        })
         .collect())
 }

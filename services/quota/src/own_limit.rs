@@ -61,13 +61,8 @@ pub async fn put_limit(
         return Ok(Json(before.clone()));
     }
     let version = before.map_or(0, |before| before.version);
-    let change = LimitChanged {
-        tenant_id: TenantId::clone(&tenant),
-        feature,
-        amount,
-        version: version + 1,
-        changed_at: now,
-    };
+    let change =
+        LimitChanged { tenant_id: TenantId::clone(&tenant), feature, amount, version: version + 1, changed_at: now };
     let decision = Decision {
         tenant: TenantScope::from(&*tenant),
         expected_version: Some(i64::from(version)),
@@ -89,7 +84,8 @@ pub async fn put_limit(
 }
 
 fn parse(text: &str) -> Result<Decimal, Problem> {
-    let wrong = || FieldError::new("/amount", "is not an exact quantity", "send a decimal in text, for example \"50000\"");
+    let wrong =
+        || FieldError::new("/amount", "is not an exact quantity", "send a decimal in text, for example \"50000\"");
     let amount = parse_quantity(text).ok_or_else(wrong)?;
     check_amount("/amount", amount)?;
     Ok(amount)

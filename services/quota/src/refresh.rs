@@ -114,11 +114,9 @@ async fn read_terms(
     const TENANTS: &str = "SELECT tenant_id FROM tenants WHERE $1::text[] IS NULL OR tenant_id = ANY($1)";
     const SUBSCRIPTIONS: &str = "SELECT tenant_id, document, ends_at FROM subscriptions \
         WHERE ($1::text[] IS NULL OR tenant_id = ANY($1)) AND (ends_at IS NULL OR ends_at > $2)";
-    const LIMITS: &str =
-        "SELECT tenant_id, document FROM quota_limits WHERE $1::text[] IS NULL OR tenant_id = ANY($1)";
+    const LIMITS: &str = "SELECT tenant_id, document FROM quota_limits WHERE $1::text[] IS NULL OR tenant_id = ANY($1)";
     let ids: Vec<String> = sqlx::query_scalar(TENANTS).bind(tenants).fetch_all(&mut **tx).await?;
-    let rows: Vec<SubscriptionRow> =
-        sqlx::query_as(SUBSCRIPTIONS).bind(tenants).bind(now).fetch_all(&mut **tx).await?;
+    let rows: Vec<SubscriptionRow> = sqlx::query_as(SUBSCRIPTIONS).bind(tenants).bind(now).fetch_all(&mut **tx).await?;
     let limits: Vec<(String, String)> = sqlx::query_as(LIMITS).bind(tenants).fetch_all(&mut **tx).await?;
     let mut terms: HashMap<TenantId, Terms> = HashMap::new();
     for id in ids {
@@ -149,7 +147,9 @@ async fn plan_version(
         return Ok(plan.clone());
     }
     let found = catalogue::plan(tx, &key.0, Some(key.1)).await?;
-    let plan = Arc::new(found.with_context(|| format!("plan {}@{} is not in the catalogue; run `talea rebuild`", key.0, key.1))?);
+    let plan = Arc::new(
+        found.with_context(|| format!("plan {}@{} is not in the catalogue; run `talea rebuild`", key.0, key.1))?,
+    );
     plans.insert(key, plan.clone());
     Ok(plan)
 }

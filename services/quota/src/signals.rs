@@ -63,7 +63,8 @@ fn observe_latency(signal: &Signal, recorded_at: chrono::DateTime<chrono::Utc>) 
 /// One pass: publishes recorded signals on the quota topic.
 pub async fn publish(shared: Arc<Shared>) -> anyhow::Result<Outcome> {
     let platform = &shared.platform;
-    let passed = outbox::publish(&platform.databases.worker, platform.log.as_ref(), NAME, topic::QUOTA, to_record).await?;
+    let passed =
+        outbox::publish(&platform.databases.worker, platform.log.as_ref(), NAME, topic::QUOTA, to_record).await?;
     Ok(if passed > 0 { Outcome::Again } else { Outcome::Idle })
 }
 

@@ -59,8 +59,10 @@ fn the_higher_epoch_and_offset_hold_never_the_higher_value() {
 fn partitions_and_buckets_of_the_period_come_together_and_others_stay_out() {
     let mut live = meter(Aggregation::Sum);
     live.keep(&[day()]);
-    for (number, partition, sum) in [(0, 0, 1), (0, 1, 2), (95, 0, 4), (96, 0, 8), (-1, 0, 16)] {
-        assert!(live.apply((bucket(number), partition), total(1, 1, sum, &[])));
+    for (number, partition, sum, taken) in
+        [(0, 0, 1, true), (0, 1, 2, true), (95, 0, 4, true), (96, 0, 8, true), (-1, 0, 16, false)]
+    {
+        assert_eq!(live.apply((bucket(number), partition), total(1, 1, sum, &[])), taken, "bucket {number}");
     }
     assert_eq!(live.used(day()), Some(Decimal::from(7)));
     let next = Period::new(day().end, day().end + Duration::days(1));
@@ -102,7 +104,9 @@ fn order_and_repetition_change_nothing() {
         ((bucket(0), 1), total(4, 1, 10, &["a"])),
         ((bucket(2), 1), total(4, 2, 20, &["c"])),
     ];
-    for aggregation in [Aggregation::Sum, Aggregation::Max, Aggregation::Min, Aggregation::Count, Aggregation::UniqueCount] {
+    for aggregation in
+        [Aggregation::Sum, Aggregation::Max, Aggregation::Min, Aggregation::Count, Aggregation::UniqueCount]
+    {
         let mut expect = None;
         for order in 0..256usize {
             let mut live = meter(aggregation);

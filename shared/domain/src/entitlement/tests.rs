@@ -322,3 +322,19 @@ mod totals {
         assert_eq!(TotalRecord::decode(golden.as_bytes()).expect("decodes"), full());
     }
 }
+
+mod signals_on_the_topic {
+    use super::*;
+
+    #[test]
+    fn every_stored_version_stays_readable_and_is_written_the_same() {
+        let golden = include_str!("../../../../schemas/golden/quota-signal.v1.json");
+        let signal = Signal::from_cloud_event(golden.as_bytes()).expect("reads");
+        assert_eq!((signal.kind, signal.used), (SignalKind::Exceeded, decimal("10000.5")));
+        let written: serde_json::Value =
+            serde_json::from_slice(&signal.cloud_event().expect("writes")).expect("is JSON");
+        assert_eq!(written, serde_json::from_str::<serde_json::Value>(golden).expect("is JSON"));
+        assert!(Signal::from_cloud_event(b"{\"specversion\":\"1.0\"}").is_err());
+        assert!(Signal::from_cloud_event(b"\xff").is_err());
+    }
+}

@@ -1,0 +1,159 @@
+//! Brings tenants to the state that their plan's policy asks for. Idempotent: the decision's key is the signal's id, so
+//! that one signal changes a state at most once, whoever sees it how often.
+
+use crate::policy::{Desired, Standing, react};
+use crate::shared::Shared;
+use anyhow::Context as _;
+use chrono::{DateTime, Utc};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use talea_domain::entitlement::{QuotaPolicy, Signal};
+use talea_domain::id::{PlanKey, TenantId};
+use talea_domain::journal::{JournalEvent, TenantStateDesired};
+use talea_domain::tenant::{StateCause, TenantScope, TenantState};
+use talea_platform::catalogue;
+use talea_platform::journal::{self, Decision};
+use talea_platform::postgres::Tx;
+use talea_platform::worker::Outcome;
+
+/// Tenants of one pass.
+const PAGE: i64 = 500;
+/// Who decides, in the journal.
+const ACTOR: &str = "provisioning";
+
+/// Reconciles these tenants. Answers how many changed.
+pub async fn reconcile(shared: &Shared, tenants: &BTreeSet<TenantId>) -> anyhow::Result<usize> {
+    if tenants.is_empty() {
+        return Ok(0);
+    }
+    let mut tx = shared.platform.databases.worker.begin().await?;
+    if desired(&mut tx, tenants).await?.is_empty() {
+        tx.rollback().await?;
+        return Ok(0);
+    }
+    // Nobody else decides from here to the commit, so that a person's decision is seen and not overwritten.
+    sqlx::query("SELECT position FROM journal_head FOR UPDATE").execute(&mut *tx).await?;
+    let now = shared.platform.clock.now();
+    let changes = desired(&mut tx, tenants).await?;
+    let decisions = changes.into_iter().map(|(tenant, desired)| decision(tenant, desired, now)).collect();
+    let appended = journal::append_new(&mut tx, decisions).await?;
+    tx.commit().await?;
+    for recorded in &appended.recorded {
+        if let JournalEvent::TenantStateDesired(change) = &recorded.event {
+            tracing::info!(tenant.id = %change.tenant_id, tenant.state = change.state.as_str(), "provisioning.state_desired");
+            metrics::counter!("talea_tenant_states_total", "state" => change.state.as_str()).increment(1);
+        }
+    }
+    if !appended.recorded.is_empty() {
+        shared.recorded.notify_one();
+    }
+    Ok(appended.recorded.len())
+}
+
+fn decision(tenant_id: TenantId, desired: Desired, now: DateTime<Utc>) -> Decision {
+    let Desired { state, signal_id } = desired;
+    Decision {
+        tenant: TenantScope::from(&tenant_id),
+        expected_version: None,
+        idempotency_key: Some(format!("quota-policy/{signal_id}/{}", state.as_str())),
+        event: JournalEvent::TenantStateDesired(TenantStateDesired {
+            tenant_id,
+            state,
+            cause: StateCause::Quota { signal_id },
+            at: now,
+        }),
+        effective_at: now,
+        recorded_at: now,
+        actor: ACTOR.to_owned(),
+    }
+}
+
+/// One pass over a page of the tenants that a policy may concern: for signals that nobody delivered.
+pub async fn pass(shared: Arc<Shared>, after: Arc<Mutex<String>>) -> anyhow::Result<Outcome> {
+    const CANDIDATES: &str = "SELECT DISTINCT t.tenant_id COLLATE \"C\" AS id FROM tenants t JOIN quota_state q USING (tenant_id) \
+        WHERE t.tenant_id COLLATE \"C\" > $1 AND ((t.state = 'active' AND q.document::json->>'kind' = 'exceeded') \
+            OR (t.state = 'suspended' AND t.state_cause::json->>'kind' = 'quota')) ORDER BY id LIMIT $2";
+    let from = after.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let ids: Vec<String> = sqlx::query_scalar(CANDIDATES)
+        .bind(&from)
+        .bind(PAGE)
+        .fetch_all(shared.platform.databases.worker.pool())
+        .await?;
+    let full = ids.len() as i64 == PAGE;
+    let tenants = ids.iter().map(|id| TenantId::parse(id)).collect::<Result<_, _>>()?;
+    reconcile(&shared, &tenants).await?;
+    *after.lock().unwrap_or_else(PoisonError::into_inner) =
+        if full { ids.last().cloned().unwrap_or_default() } else { String::new() };
+    Ok(if full { Outcome::Again } else { Outcome::Idle })
+}
+
+async fn desired(tx: &mut Tx, tenants: &BTreeSet<TenantId>) -> anyhow::Result<Vec<(TenantId, Desired)>> {
+    let standings = standings(tx, tenants).await?;
+    Ok(standings.into_iter().filter_map(|(tenant, standing)| Some((tenant, react(&standing)?))).collect())
+}
+
+type TenantRow = (String, String, String, DateTime<Utc>);
+
+async fn standings(tx: &mut Tx, tenants: &BTreeSet<TenantId>) -> anyhow::Result<Vec<(TenantId, Standing)>> {
+    const STATES: &str = "SELECT tenant_id, state, state_cause, state_at FROM tenants WHERE tenant_id = ANY($1)";
+    const SIGNALS: &str = "SELECT document FROM quota_state WHERE tenant_id = ANY($1) ORDER BY tenant_id, feature";
+    let ids: Vec<&str> = tenants.iter().map(TenantId::as_str).collect();
+    let rows: Vec<TenantRow> = sqlx::query_as(STATES).bind(&ids).fetch_all(&mut **tx).await?;
+    let documents: Vec<String> = sqlx::query_scalar(SIGNALS).bind(&ids).fetch_all(&mut **tx).await?;
+    let mut policies = Policies::default();
+    let mut signals: HashMap<TenantId, Vec<(Signal, QuotaPolicy)>> = HashMap::new();
+    for document in documents {
+        let signal: Signal = serde_json::from_str(&document).context("a stored signal")?;
+        let policy = policies.of(tx, &signal.limit_version).await?;
+        signals.entry(signal.tenant_id.clone()).or_default().push((signal, policy));
+    }
+    rows.into_iter()
+        .map(|(id, state, cause, state_at)| {
+            let tenant = TenantId::parse(&id)?;
+            let signals = signals.remove(&tenant).unwrap_or_default();
+            let state = TenantState::parse(&state).with_context(|| format!("state `{state}` of tenant {id}"))?;
+            let cause = serde_json::from_str(&cause).with_context(|| format!("cause of the state of tenant {id}"))?;
+            Ok((tenant, Standing { state, cause, state_at, signals }))
+        })
+        .collect()
+}
+
+/// The policies of the plan versions that limits came from.
+#[derive(Default)]
+struct Policies(HashMap<String, QuotaPolicy>);
+
+impl Policies {
+    /// `plan@version`, or `plan@version+n` for a tenant's own amount of that plan's limit.
+    async fn of(&mut self, tx: &mut Tx, limit_version: &str) -> anyhow::Result<QuotaPolicy> {
+        let plan = limit_version.split('+').next().unwrap_or_default();
+        if let Some(policy) = self.0.get(plan) {
+            return Ok(*policy);
+        }
+        let policy = match parse_plan(plan) {
+            Some((key, version)) => catalogue::plan(tx, &key, Some(version)).await?.map(|plan| plan.policy),
+            None => None,
+        };
+        // A limit whose plan nobody knows is signalled, and nothing else.
+        let policy = policy.unwrap_or_default();
+        self.0.insert(plan.to_owned(), policy);
+        Ok(policy)
+    }
+}
+
+fn parse_plan(text: &str) -> Option<(PlanKey, u32)> {
+    let (key, version) = text.rsplit_once('@')?;
+    Some((PlanKey::parse(key).ok()?, version.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_version_names_its_plan() {
+        let named = |text| parse_plan(text).map(|(key, version)| (key.to_string(), version));
+        assert_eq!(named("free@3"), Some(("free".to_owned(), 3)));
+        assert_eq!(named("a.b-c@12"), Some(("a.b-c".to_owned(), 12)));
+        assert_eq!((named("free"), named("@1"), named("free@x")), (None, None, None));
+    }
+}
