@@ -47,23 +47,29 @@ pub async fn migrate(target: &Target) -> Result<(), MigrateError> {
 }
 
 async fn create_roles(admin: &mut PgConnection, target: &Target) -> Result<(), MigrateError> {
+    // Utility statements take no parameters: the server itself quotes name and password.
+    const STATEMENT: &str = "SELECT format('%s ROLE %I LOGIN PASSWORD %L %s', $1::text, $2::text, $3::text, $4::text)";
+    // A new role has no powers; only a superuser may take them from one that exists.
+    let powers = if is_superuser(admin).await? { "NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE" } else { "" };
     for role in Role::ALL {
         let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)")
             .bind(role.name())
             .fetch_one(&mut *admin)
             .await?;
-        let verb = if exists { "ALTER" } else { "CREATE" };
-        // Utility statements take no parameters: the server itself quotes name and password.
-        let statement: String =
-            sqlx::query_scalar("SELECT format('%s ROLE %I LOGIN PASSWORD %L', $1::text, $2::text, $3::text)")
-                .bind(verb)
-                .bind(role.name())
-                .bind(target.passwords.of(role).reveal())
-                .fetch_one(&mut *admin)
-                .await?;
+        let statement: String = sqlx::query_scalar(STATEMENT)
+            .bind(if exists { "ALTER" } else { "CREATE" })
+            .bind(role.name())
+            .bind(target.passwords.of(role).reveal())
+            .bind(powers)
+            .fetch_one(&mut *admin)
+            .await?;
         sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *admin).await?;
     }
     Ok(())
+}
+
+async fn is_superuser(admin: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetch_one(admin).await
 }
 
 async fn create_database(admin: &mut PgConnection, target: &Target) -> Result<(), MigrateError> {
@@ -74,9 +80,7 @@ async fn create_database(admin: &mut PgConnection, target: &Target) -> Result<()
         Some(owner) => return Err(MigrateError::ForeignDatabase { database: target.database.clone(), owner }),
         None => {}
     }
-    let superuser: bool =
-        sqlx::query_scalar("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetch_one(&mut *admin).await?;
-    if !superuser {
+    if !is_superuser(admin).await? {
         // Only a member may give a database to a role.
         sqlx::raw_sql("GRANT talea_owner TO CURRENT_USER").execute(&mut *admin).await?;
     }
