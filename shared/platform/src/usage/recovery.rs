@@ -8,7 +8,15 @@ use ::clickhouse::Row;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use std::collections::HashMap;
+use std::time::Duration;
 use talea_domain::id::TenantId;
+
+/// Days for which the store keeps an identity after it was written (the TTL of `usage_identities`). The window in which identities are
+/// remembered must not be longer.
+pub const IDENTITY_RETENTION_DAYS: i64 = 100;
+
+/// How long the next block of a stream may take to come.
+const STREAM_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How many identities one look-up statement carries; more are asked for in several.
 const LOOKUP_CHUNK: usize = 10_000;
@@ -118,11 +126,12 @@ pub async fn recent_identities(
     );
     let mut cursor = clickhouse.query(&query).fetch::<u128>()?;
     let mut count = 0;
-    while let Some(identity) = cursor.next().await? {
+    loop {
+        let next = tokio::time::timeout(STREAM_PATIENCE, cursor.next()).await;
+        let Some(identity) = next.map_err(|_| ClickHouseError::TimedOut)?? else { return Ok(count) };
         each(identity);
         count += 1;
     }
-    Ok(count)
 }
 
 /// Writes the identities of stored events that are missing, for a partition from an offset on, under the owner's fence. Running it
@@ -165,4 +174,16 @@ pub async fn buckets_since(
             Ok(DirtyBucket { tenant: TenantId::parse(&tenant)?, event_type, bucket_start: sql::from_nanos(start) })
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schema_keeps_identities_as_long_as_is_said() {
+        let (_, _, schema) = crate::clickhouse::MIGRATIONS[0];
+        let table = schema.split("CREATE TABLE").find(|part| part.contains("usage_identities (")).expect("the table");
+        assert!(table.contains(&format!("TTL stored_at + INTERVAL {IDENTITY_RETENTION_DAYS} DAY")));
+    }
 }
