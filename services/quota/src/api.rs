@@ -21,6 +21,7 @@ pub fn routes(shared: Arc<Shared>) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(check_entitlement))
         .routes(routes!(list_entitlements))
+        .routes(routes!(crate::history::list_signals))
         .routes(routes!(crate::own_limit::put_limit))
         .with_state(shared)
 }

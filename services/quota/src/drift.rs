@@ -8,11 +8,11 @@ use crate::book::Book;
 use crate::live::{Place, Total, relevant};
 use crate::load::stored_totals;
 use crate::shared::Shared;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use talea_domain::id::{MeterKey, TenantId};
-use talea_domain::meter::{Aggregation, Partial};
+use talea_domain::meter::{Aggregation, Partial, bucket_start};
 use talea_platform::worker::Outcome;
 
 /// One total of the book.
@@ -21,6 +21,17 @@ type Spot = (TenantId, MeterKey, Place);
 pub type Suspects = HashMap<Spot, Option<Total>>;
 /// The most differences that are followed; more than that is one trouble, not many.
 const MAX_SUSPECTS: usize = 10_000;
+/// Most comparisons look back so far: late events are few, and the store reads little for it.
+const RECENT: Duration = Duration::hours(3);
+/// Of so many comparisons the first two look at everything that is kept; two, because a difference counts the second time.
+const CYCLE: u64 = 20;
+
+/// What is kept between comparisons.
+#[derive(Debug, Default)]
+pub struct Comparisons {
+    done: u64,
+    suspects: Suspects,
+}
 
 /// A difference that nothing under way explains.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,17 +42,19 @@ pub struct Drift {
 }
 
 /// One pass: one query per limited meter.
-pub async fn pass(shared: Arc<Shared>, suspects: Arc<Mutex<Suspects>>) -> anyhow::Result<Outcome> {
+pub async fn pass(shared: Arc<Shared>, comparisons: Arc<Mutex<Comparisons>>) -> anyhow::Result<Outcome> {
     if !shared.feed_fixed.is_reached() {
         return Ok(Outcome::Idle);
     }
-    let Some((meters, since)) = shared.book().limited() else { return Ok(Outcome::Idle) };
-    let stored = stored_totals(&shared, &meters, since).await?;
+    let Some((meters, kept_from)) = shared.book().limited() else { return Ok(Outcome::Idle) };
     let now = shared.platform.clock.now();
+    let done = comparisons.lock().unwrap_or_else(PoisonError::into_inner).done;
+    let since = if done % CYCLE < 2 { kept_from } else { kept_from.max(bucket_start(now - RECENT)) };
+    let stored = stored_totals(&shared, &meters, since).await?;
     let drifts = {
-        let mut suspects = suspects.lock().unwrap_or_else(PoisonError::into_inner);
-        let (drifts, next) = compare(&shared.book(), stored, &suspects, since);
-        *suspects = next;
+        let mut comparisons = comparisons.lock().unwrap_or_else(PoisonError::into_inner);
+        let (drifts, next) = compare(&shared.book(), stored, &comparisons.suspects, since);
+        *comparisons = Comparisons { done: done + 1, suspects: next };
         drifts
     };
     metrics::gauge!("talea_totals_drift").set(drifts.len() as f64);

@@ -11,6 +11,7 @@ mod drift;
 mod feed;
 mod fold;
 mod freshness;
+mod history;
 mod live;
 mod load;
 mod own_limit;
@@ -55,14 +56,14 @@ impl Quota {
     }
 
     pub fn workers(&self) -> Vec<Worker> {
-        let suspects = Arc::default();
+        let comparisons = Arc::default();
         vec![
             self.worker("quota.terms", LOOK_EVERY, refresh::pass),
             self.worker("quota.load", LOOK_EVERY, load::pass).woken_by(self.0.totals_wanted.clone()),
             self.worker("quota.signals", SIGNALS_EVERY, signals::record).woken_by(self.0.signals_due.clone()),
             self.worker("quota.outbox", SIGNALS_EVERY, signals::publish).woken_by(self.0.signals_recorded.clone()),
             self.worker("quota.freshness", LOOK_EVERY, freshness::pass),
-            self.worker("quota.drift", COMPARE_EVERY, move |shared| drift::pass(shared, Arc::clone(&suspects))),
+            self.worker("quota.drift", COMPARE_EVERY, move |shared| drift::pass(shared, Arc::clone(&comparisons))),
         ]
     }
 

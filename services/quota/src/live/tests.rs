@@ -8,7 +8,7 @@ fn start() -> DateTime<Utc> {
 }
 
 fn bucket(number: i64) -> DateTime<Utc> {
-    start() + Duration::seconds(number * i64::from(BUCKET_SECONDS))
+    start() + Duration::seconds(number * BUCKET_SECONDS)
 }
 
 fn meter(aggregation: Aggregation) -> LiveMeter {
