@@ -74,7 +74,6 @@ impl Inbox {
         let mut state = self.lock();
         state.slots.insert(partition, Slot { epoch, fetch_from: next_offset, ..Slot::default() });
         state.events.push_back(Ok(Delivery::Assigned { partition, next_offset }));
-        drop(state);
         self.announce_reassignment();
     }
 
@@ -99,7 +98,6 @@ impl Inbox {
             slot.bytes += records.iter().map(weight).sum::<usize>();
             slot.records.extend(records);
         }
-        drop(state);
         self.arrived.notify_one();
         true
     }
@@ -110,7 +108,6 @@ impl Inbox {
         if !state.events.iter().any(Result::is_err) {
             state.events.push_back(Err(error));
         }
-        drop(state);
         self.arrived.notify_one();
     }
 
@@ -216,8 +213,8 @@ mod tests {
     use chrono::DateTime;
 
     fn record(partition: u32, offset: u64) -> LogRecord {
-        let (key, value) = (Bytes::from_static(b"k"), Bytes::from_static(b"v"));
-        LogRecord { partition, offset, appended_at: DateTime::UNIX_EPOCH, key, value, headers: Vec::new() }
+        let appended_at = DateTime::UNIX_EPOCH;
+        LogRecord { partition, offset, appended_at, key: Bytes::new(), value: Bytes::new(), headers: Vec::new() }
     }
 
     #[test]
