@@ -3,7 +3,7 @@
 use crate::Ingest;
 use crate::admission::{Grant, Held};
 use crate::judge::{Faulty, Ready};
-use crate::verdict::{EventVerdict, Fate, IngestResponse, Summary, Unacknowledged};
+use crate::verdict::{EventVerdict, Fate, IngestResponse, Unacknowledged, VerdictCounts};
 use std::collections::HashMap;
 use talea_domain::id::TenantId;
 use talea_platform::log::{AppendError, NewRecord, Position, topic};
@@ -105,7 +105,7 @@ fn take(grants: &mut HashMap<TenantId, Grant>, tenant: &TenantId) -> Option<Fate
 
 impl Outcome {
     fn with_capacity(events: usize) -> Self {
-        let response = IngestResponse { summary: Summary::default(), events: Vec::with_capacity(events) };
+        let response = IngestResponse { summary: VerdictCounts::default(), events: Vec::with_capacity(events) };
         Self { response, causes: Vec::new() }
     }
 

@@ -51,7 +51,7 @@ pub struct CloudEvent {
     /// Who or what inside the tenant.
     subject: Option<String>,
     /// The payload: an object whose leaves meters read.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Option<Object>)]
     data: Option<()>,
 }
 
@@ -85,8 +85,8 @@ pub struct RefusedRequest {
     ),
     responses(
         (status = 200, description = "At least one event was accepted; the verdicts say which", body = IngestResponse),
-        (status = 400, description = "The body cannot be read, or every event was rejected (then with verdicts)",
-            body = RefusedRequest, content_type = "application/problem+json"),
+        (status = 400, description = "The body cannot be read, or every event was rejected (then with `summary` and `events`)",
+            body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "No valid API key", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "The key lacks the scope `ingest` (for a backfill `admin`)", body = Problem,
             content_type = "application/problem+json"),
@@ -183,14 +183,14 @@ fn respond(Outcome { response, causes }: Outcome) -> Result<Response, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verdict::{EventVerdict, Fate, Summary, Unacknowledged};
+    use crate::verdict::{EventVerdict, Fate, Unacknowledged, VerdictCounts};
     use axum::http::{StatusCode, header};
     use std::time::Duration;
 
     #[tokio::test]
     async fn a_refused_request_is_a_problem_that_carries_the_verdicts() {
         let cause = Unacknowledged::OverRate { retry_after: Duration::from_millis(2500) };
-        let mut summary = Summary::default();
+        let mut summary = VerdictCounts::default();
         summary.count(&Fate::Retry(cause));
         let verdict = EventVerdict::new(0, Some("evt-0".into()), Some("/api".into()), Fate::Retry(cause));
         let outcome = Outcome { response: IngestResponse { summary, events: vec![verdict] }, causes: vec![cause] };

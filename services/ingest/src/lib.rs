@@ -14,7 +14,7 @@ mod split;
 mod verdict;
 
 pub use admission::Limits;
-pub use verdict::{EventVerdict, IngestResponse, Status, Summary};
+pub use verdict::{EventVerdict, IngestResponse, VerdictCounts, VerdictStatus};
 
 use admission::Admission;
 use axum::extract::DefaultBodyLimit;

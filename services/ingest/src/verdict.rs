@@ -11,7 +11,7 @@ const LOG_RETRY: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Status {
+pub enum VerdictStatus {
     /// Durable in the log.
     Accepted,
     /// Never taken; mend it before sending it again.
@@ -30,7 +30,7 @@ pub struct EventVerdict {
     pub id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
-    pub status: Status,
+    pub status: VerdictStatus,
     /// JSON pointer to the faulty field of a rejected event; empty for the event as a whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
@@ -44,7 +44,7 @@ pub struct EventVerdict {
 
 /// How many events got which verdict.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct Summary {
+pub struct VerdictCounts {
     pub accepted: u64,
     pub rejected: u64,
     pub retry: u64,
@@ -53,7 +53,7 @@ pub struct Summary {
 /// The verdicts of a request, in the order of its events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct IngestResponse {
-    pub summary: Summary,
+    pub summary: VerdictCounts,
     pub events: Vec<EventVerdict>,
 }
 
@@ -147,11 +147,12 @@ pub fn whole_seconds(wait: Duration) -> u64 {
 
 impl EventVerdict {
     pub fn new(index: usize, id: Option<String>, source: Option<String>, fate: Fate) -> Self {
-        let plain = Self { index, id, source, status: Status::Accepted, field: None, reason: None, way_out: None };
+        let plain =
+            Self { index, id, source, status: VerdictStatus::Accepted, field: None, reason: None, way_out: None };
         match fate {
             Fate::Accepted => plain,
             Fate::Rejected(FieldError { field, reason, way_out }) => Self {
-                status: Status::Rejected,
+                status: VerdictStatus::Rejected,
                 field: Some(field),
                 reason: Some(reason),
                 way_out: Some(way_out),
@@ -159,13 +160,13 @@ impl EventVerdict {
             },
             Fate::Retry(cause) => {
                 let (reason, way_out) = cause.words();
-                Self { status: Status::Retry, reason: Some(reason.into()), way_out: Some(way_out), ..plain }
+                Self { status: VerdictStatus::Retry, reason: Some(reason.into()), way_out: Some(way_out), ..plain }
             }
         }
     }
 }
 
-impl Summary {
+impl VerdictCounts {
     pub fn count(&mut self, fate: &Fate) {
         match fate {
             Fate::Accepted => self.accepted += 1,
@@ -204,7 +205,7 @@ mod tests {
     fn the_status_sums_the_verdicts_up() {
         let unavailable = || Fate::Retry(Unacknowledged::Unavailable);
         let check = |fates: &[Fate], expected: Answer| {
-            let mut summary = Summary::default();
+            let mut summary = VerdictCounts::default();
             fates.iter().for_each(|fate| summary.count(fate));
             let causes = fates.iter().filter_map(|fate| match fate {
                 Fate::Retry(cause) => Some(*cause),
@@ -242,7 +243,7 @@ mod tests {
     #[test]
     fn the_document_is_the_golden_one() {
         let fates = [Fate::Accepted, rejected(), Fate::Retry(OVER_RATE)];
-        let mut summary = Summary::default();
+        let mut summary = VerdictCounts::default();
         let events = fates.into_iter().enumerate().map(|(index, fate)| {
             summary.count(&fate);
             EventVerdict::new(index, Some(format!("evt-{index}")), Some("/api".into()), fate)
