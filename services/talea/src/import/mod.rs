@@ -16,7 +16,7 @@ mod time;
 pub use report::ImportReport;
 pub use sender::Patience;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use futures::{Stream, StreamExt, stream};
 use mapping::Mapping;
 use reader::{Batch, Row, Source};
@@ -109,6 +109,7 @@ pub async fn command(command: ImportCommand, home: &Path, json: bool) -> anyhow:
 
 /// Sends the whole file. Rows that cannot be sent or are refused do not stop it; a server that stays away does.
 pub async fn run(options: Options) -> anyhow::Result<ImportReport> {
+    check_rejects(&options)?;
     let sender = Sender::new(&options.url, &options.key, options.backfill, options.patience)?;
     let (source, delimiter) = open(&options).await?;
     let mut rejects = Rejects::new(options.rejects.clone(), source.header.clone(), delimiter);
@@ -156,6 +157,19 @@ async fn open(options: &Options) -> anyhow::Result<(Source, u8)> {
         Ok((Source::open(&file, &mapping, tenant.as_ref())?, mapping.delimiter()))
     });
     opening.await.context("the reader failed")?
+}
+
+/// The rejects file is written anew: it must not be one of the files that are read.
+fn check_rejects(options: &Options) -> anyhow::Result<()> {
+    let Ok(rejects) = options.rejects.canonicalize() else { return Ok(()) };
+    let is_read =
+        [&options.file, &options.mapping].iter().any(|file| file.canonicalize().is_ok_and(|file| file == rejects));
+    ensure!(
+        !is_read,
+        "--rejects {} would overwrite what the import reads; name another file",
+        options.rejects.display()
+    );
+    Ok(())
 }
 
 fn file_bytes(file: &Path) -> anyhow::Result<u64> {

@@ -7,7 +7,7 @@ use flate2::{Compression, write::GzEncoder};
 use reqwest::{StatusCode, header};
 use std::io::Write;
 use std::time::Duration;
-use talea_ingest::{EventVerdict, IngestResponse, Status};
+use talea_ingest::{EventVerdict, IngestResponse, VerdictStatus};
 use talea_platform::secret::Secret;
 
 /// A request that takes longer is given up and sent again.
@@ -161,13 +161,13 @@ impl Sent {
             let verdict = verdicts.get(index);
             let reason = || verdict.and_then(|verdict| verdict.reason.clone());
             match verdict.map(|verdict| verdict.status) {
-                Some(Status::Accepted) => self.accepted += 1,
-                Some(Status::Rejected) => {
+                Some(VerdictStatus::Accepted) => self.accepted += 1,
+                Some(VerdictStatus::Rejected) => {
                     let field = verdict.and_then(|verdict| verdict.field.as_deref()).unwrap_or_default();
                     let reason = format!("{field} {}", reason().unwrap_or_default());
                     self.rejected.push((item.row, reason.trim().to_owned()));
                 }
-                Some(Status::Retry) | None => {
+                Some(VerdictStatus::Retry) | None => {
                     last_reason = reason().unwrap_or(last_reason);
                     rest.push(item);
                 }

@@ -200,6 +200,17 @@ async fn a_server_that_stays_away_ends_the_import_with_the_way_on() {
 }
 
 #[tokio::test]
+async fn the_file_itself_is_never_taken_for_its_rejects() {
+    let scene = Scene::new("itself", &[]).await;
+    let text = "TIMESTAMP,In,Out\nsoon,5,1";
+    std::fs::write(scene.folder.join("a.csv"), text).expect("writes");
+    std::os::unix::fs::symlink(scene.folder.join("a.csv"), scene.folder.join("a.csv.rejects.csv")).expect("links");
+    let error = format!("{:#}", scene.import("a.csv", text).await.expect_err("refused"));
+    assert!(error.contains("--rejects"), "{error}");
+    assert_eq!(std::fs::read_to_string(scene.folder.join("a.csv")).expect("reads"), text);
+}
+
+#[tokio::test]
 async fn a_wrong_key_ends_the_import_at_once() {
     let scene = Scene::new("key", &[Act::Answer(401)]).await;
     let error = format!("{:#}", scene.import("a.csv", &rows(3)).await.expect_err("stops"));
