@@ -1,0 +1,175 @@
+//! One invoice: as JSON (the bytes that were recorded), CSV or a printable page; and the early end of a draft.
+
+use super::reading;
+use crate::context::Context;
+use crate::print::{csv, html};
+use crate::run::{ASKED_PATIENCE, Run, Trigger, candidate, close, find_one};
+use axum::extract::State;
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use std::sync::Arc;
+use talea_domain::id::InvoiceId;
+use talea_domain::invoice::{Invoice, InvoiceStatus, invoice_id};
+use talea_domain::tenant::Scope;
+use talea_platform::http::{Caller, Path, Problem, Query};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    Json,
+    Csv,
+    Html,
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct FormatParameters {
+    /// `json`, `csv` or `html`; default what the `Accept` header prefers, else JSON.
+    pub format: Option<Format>,
+}
+
+/// One invoice. Issued, it is the same to the byte whenever it is asked for.
+#[utoipa::path(get, path = "/v1/invoices/{id}", tag = "invoices", params(("id" = String, Path), FormatParameters),
+    responses((status = 200, content((Invoice = "application/json"), (String = "text/csv"), (String = "text/html"))),
+        (status = 404, body = Problem)))]
+pub async fn show(
+    State(context): State<Arc<Context>>,
+    caller: Caller,
+    headers: HeaderMap,
+    Path(id): Path<InvoiceId>,
+    Query(asked): Query<FormatParameters>,
+) -> Result<Response, Problem> {
+    caller.require(Scope::Finance)?;
+    let document = stored(&context, &caller, &id).await?.ok_or_else(Problem::not_found)?;
+    match asked.format.unwrap_or_else(|| accepted(&headers)) {
+        Format::Json => Ok(json(document)),
+        Format::Csv => {
+            let invoice = decode(&document)?;
+            let name = invoice.number.as_deref().unwrap_or(invoice.id.as_str()).to_owned();
+            let text = csv::write(&invoice).map_err(Problem::internal)?;
+            let disposition = format!("attachment; filename=\"{}.csv\"", file_name(&name));
+            let kind = "text/csv; charset=utf-8; header=present".to_owned();
+            Ok(([(header::CONTENT_TYPE, kind), (header::CONTENT_DISPOSITION, disposition)], text).into_response())
+        }
+        Format::Html => Ok(page(html::page(&decode(&document)?).map_err(Problem::internal)?)),
+    }
+}
+
+/// Issues a draft now, without waiting for its grace. Metering must still have consumed what the log holds. An invoice that
+/// is issued already is answered as it is.
+#[utoipa::path(post, path = "/v1/invoices/{id}/finalize", tag = "invoices", params(("id" = String, Path)),
+    responses((status = 200, body = Invoice), (status = 404, body = Problem), (status = 409, body = Problem),
+        (status = 422, body = Problem), (status = 503, body = Problem)))]
+pub async fn finalize(
+    State(context): State<Arc<Context>>,
+    caller: Caller,
+    Path(id): Path<InvoiceId>,
+) -> Result<Response, Problem> {
+    caller.require(Scope::Finance)?;
+    let document = stored(&context, &caller, &id).await?.ok_or_else(Problem::not_found)?;
+    let invoice = decode(&document)?;
+    if invoice.status == InvoiceStatus::Finalized {
+        return Ok(json(document));
+    }
+    // In a task of its own: a caller that hangs up must not end it half way.
+    let actor = caller.actor();
+    let issuing = tokio::spawn(async move { issue(&context, &invoice, actor).await });
+    let issued = issuing.await.map_err(Problem::internal)??;
+    Ok(json(serde_json::to_string(&issued).map_err(Problem::internal)?))
+}
+
+async fn issue(context: &Context, draft: &Invoice, actor: String) -> Result<Invoice, Problem> {
+    let _turn = context.one_run.lock().await;
+    let now = context.now();
+    let mut run = Run::new(context, now, Trigger::Asked, actor, ASKED_PATIENCE).await?;
+    if !run.consumed.covers(run.now) {
+        return Err(Problem::unavailable("metering has not consumed the log yet; send the request again"));
+    }
+    let mut tx = context.platform.databases.worker.begin().await.map_err(Problem::internal)?;
+    let row =
+        find_one(&mut tx, &draft.subscription).await.map_err(Problem::internal)?.ok_or_else(Problem::not_found)?;
+    tx.commit().await.map_err(Problem::internal)?;
+    let next = candidate(&run.catalogue, &row).map_err(Problem::unprocessable)?;
+    let next = next.filter(|it| invoice_id(&it.subscription.id, it.moment.at, it.moment.revision) == draft.id);
+    let next = next.ok_or_else(|| {
+        Problem::conflict(
+            "it is not the next invoice of its subscription; look at GET /v1/invoices for what came of it",
+        )
+    })?;
+    let closed = close(&mut run, vec![next]).await?;
+    match closed.into_iter().flatten().next() {
+        Some(issued) => Ok(issued),
+        None => Err(match run.summary.refused.first() {
+            Some(refused) => Problem::unprocessable(refused.reason.clone()),
+            None => Problem::conflict("somebody else issued or changed it meanwhile; read it again"),
+        }),
+    }
+}
+
+/// The stored bytes of an invoice that the caller may see.
+pub(super) async fn stored(context: &Context, caller: &Caller, id: &InvoiceId) -> Result<Option<String>, Problem> {
+    let mut tx = reading(context, caller, None).await?;
+    sqlx::query_scalar("SELECT document FROM invoices WHERE id = $1")
+        .bind(id.as_str())
+        .fetch_optional(&mut *tx)
+        .await
+        .map_err(Problem::internal)
+}
+
+pub(super) fn decode(document: &str) -> Result<Invoice, Problem> {
+    serde_json::from_str(document).map_err(Problem::internal)
+}
+
+/// The first of the kinds that can be given, in the order in which the header names them.
+fn accepted(headers: &HeaderMap) -> Format {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kinds = accept.split(',').map(|kind| kind.split(';').next().unwrap_or_default().trim());
+    let format = |kind| match kind {
+        "application/json" | "*/*" => Some(Format::Json),
+        "text/html" => Some(Format::Html),
+        "text/csv" => Some(Format::Csv),
+        _ => None,
+    };
+    kinds.filter_map(format).next().unwrap_or(Format::Json)
+}
+
+fn json(document: String) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], document).into_response()
+}
+
+/// The page has no script and fetches nothing; the browser is told to hold it to that.
+fn page(html: String) -> Response {
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
+    let headers = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CONTENT_SECURITY_POLICY, policy),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (headers, html).into_response()
+}
+
+fn file_name(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '_' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_header_chooses_the_form() {
+        for (accept, expect) in [
+            ("", Format::Json),
+            ("*/*", Format::Json),
+            ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", Format::Html),
+            ("text/csv", Format::Csv),
+            ("image/png, text/csv; charset=utf-8", Format::Csv),
+            ("application/json, text/html", Format::Json),
+            ("image/png", Format::Json),
+        ] {
+            let headers = HeaderMap::from_iter([(header::ACCEPT, accept.parse().expect("a value"))]);
+            assert_eq!(accepted(&headers), expect, "{accept}");
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The list of invoices, the latest bill moment first.
+
+use super::reading;
+use crate::context::Context;
+use axum::extract::State;
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use talea_domain::error::FieldError;
+use talea_domain::id::{SubscriptionId, TenantId};
+use talea_domain::invoice::InvoiceStatus;
+use talea_domain::money::{Currency, Money};
+use talea_domain::period::Period;
+use talea_domain::tenant::Scope;
+use talea_platform::http::{Caller, Json, Page, PageQuery, Problem, Query};
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct InvoiceParameters {
+    pub tenant_id: Option<TenantId>,
+    /// `draft` or `finalized`.
+    pub status: Option<InvoiceStatus>,
+    pub subscription_id: Option<SubscriptionId>,
+    /// First issue date, inclusive.
+    pub issued_from: Option<NaiveDate>,
+    /// Last issue date, inclusive.
+    pub issued_to: Option<NaiveDate>,
+    pub number: Option<String>,
+    /// Rows of this page, 1 to 1000 (default 100).
+    pub limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    pub cursor: Option<String>,
+}
+
+/// An invoice in a list; the document itself is at `/v1/invoices/{id}`.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct InvoiceRow {
+    pub id: String,
+    pub tenant_id: String,
+    /// None for a draft.
+    pub number: Option<String>,
+    pub status: String,
+    pub subscription_id: String,
+    pub period: Period,
+    /// The bill moment.
+    pub billed_at: DateTime<Utc>,
+    /// 0; further documents about the same moment count up.
+    pub revision: u32,
+    pub issue_date: Option<NaiveDate>,
+    pub due_date: Option<NaiveDate>,
+    pub subtotal: Money,
+    pub tax: Money,
+    pub total: Money,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: String,
+    tenant_id: String,
+    number: Option<String>,
+    status: String,
+    subscription_id: String,
+    currency: String,
+    subtotal_minor: i64,
+    tax_minor: i64,
+    total_minor: i64,
+    billed_at: DateTime<Utc>,
+    revision: i32,
+    period_start: DateTime<Utc>,
+    period_end: DateTime<Utc>,
+    issue_date: Option<NaiveDate>,
+    due_date: Option<NaiveDate>,
+}
+
+type After = (DateTime<Utc>, String, String);
+
+/// Invoices: of its own tenant for a key that is bound to one, else of all.
+#[utoipa::path(get, path = "/v1/invoices", tag = "invoices", params(InvoiceParameters),
+    responses((status = 200, body = Page<InvoiceRow>), (status = 400, body = Problem), (status = 404, body = Problem)))]
+pub async fn list(
+    State(context): State<Arc<Context>>,
+    caller: Caller,
+    Query(asked): Query<InvoiceParameters>,
+) -> Result<Json<Page<InvoiceRow>>, Problem> {
+    const LIST: &str = "SELECT id, tenant_id, number, status, subscription_id, currency, subtotal_minor, tax_minor, \
+            total_minor, billed_at, revision, period_start, period_end, issue_date, due_date FROM invoices \
+        WHERE ($1::text IS NULL OR tenant_id = $1) AND ($2::text IS NULL OR status = $2) \
+            AND ($3::text IS NULL OR subscription_id = $3) AND ($4::date IS NULL OR issue_date >= $4) \
+            AND ($5::date IS NULL OR issue_date <= $5) AND ($6::text IS NULL OR number = $6) \
+            AND ($7::timestamptz IS NULL OR (billed_at, tenant_id, id) < ($7, $8, $9)) \
+        ORDER BY billed_at DESC, tenant_id DESC, id DESC LIMIT $10";
+    caller.require(Scope::Finance)?;
+    let mut tx = reading(&context, &caller, asked.tenant_id.as_ref()).await?;
+    let page = PageQuery { limit: asked.limit, cursor: asked.cursor };
+    let (limit, after) = (page.limit()?, page.after::<After>()?);
+    let (billed_at, tenant, id) =
+        after.map_or((None, None, None), |(at, tenant, id)| (Some(at), Some(tenant), Some(id)));
+    let rows: Vec<Row> = sqlx::query_as(LIST)
+        .bind(asked.tenant_id.as_ref().map(TenantId::as_str))
+        .bind(asked.status.map(InvoiceStatus::as_str))
+        .bind(asked.subscription_id.as_ref().map(SubscriptionId::as_str))
+        .bind(asked.issued_from)
+        .bind(asked.issued_to)
+        .bind(asked.number)
+        .bind(billed_at)
+        .bind(tenant)
+        .bind(id)
+        .bind(i64::from(limit) + 1)
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(Problem::internal)?;
+    let page = Page::of(rows, limit, |row| (row.billed_at, row.tenant_id.clone(), row.id.clone()))?;
+    let data = page.data.into_iter().map(view).collect::<Result<_, FieldError>>().map_err(Problem::internal)?;
+    Ok(Json(Page { data, next_cursor: page.next_cursor }))
+}
+
+fn view(row: Row) -> Result<InvoiceRow, FieldError> {
+    let currency = Currency::parse(&row.currency)?;
+    Ok(InvoiceRow {
+        id: row.id,
+        tenant_id: row.tenant_id,
+        number: row.number,
+        status: row.status,
+        subscription_id: row.subscription_id,
+        period: Period::new(row.period_start, row.period_end),
+        billed_at: row.billed_at,
+        revision: row.revision.unsigned_abs(),
+        issue_date: row.issue_date,
+        due_date: row.due_date,
+        subtotal: Money::new(row.subtotal_minor, currency),
+        tax: Money::new(row.tax_minor, currency),
+        total: Money::new(row.total_minor, currency),
+    })
+}

@@ -1,0 +1,50 @@
+//! Billing's HTTP routes: the catalogue of plans, subscriptions, invoices, runs.
+
+mod events;
+mod invoice;
+mod invoices;
+mod plans;
+mod runs;
+mod subscriptions;
+mod upcoming;
+
+use crate::context::Context;
+use std::sync::Arc;
+use talea_domain::id::TenantId;
+use talea_domain::tenant::Scope;
+use talea_platform::http::{Caller, Problem};
+use talea_platform::postgres::Tx;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub fn routes(context: Arc<Context>) -> OpenApiRouter {
+    OpenApiRouter::new()
+        .routes(routes!(plans::publish, plans::list))
+        .routes(routes!(plans::show))
+        .routes(routes!(subscriptions::start, subscriptions::list))
+        .routes(routes!(subscriptions::show))
+        .routes(routes!(subscriptions::cancel))
+        .routes(routes!(upcoming::upcoming))
+        .routes(routes!(invoices::list))
+        .routes(routes!(invoice::show))
+        .routes(routes!(invoice::finalize))
+        .routes(routes!(events::list))
+        .routes(routes!(runs::start))
+        .routes(routes!(runs::status))
+        .with_state(context)
+}
+
+/// A transaction that reads what the caller may see: one tenant's rows, or everybody's for a key that is bound to none.
+async fn reading(context: &Context, caller: &Caller, asked: Option<&TenantId>) -> Result<Tx, Problem> {
+    let databases = &context.platform.databases;
+    match caller.tenant_or_all(asked)? {
+        Some(tenant) => databases.app.tenant(&tenant).await,
+        None => databases.operator.begin(caller.all_tenants()?).await,
+    }
+    .map_err(Problem::internal)
+}
+
+/// Finance, or whoever reads usage: both need to know what is sold.
+fn may_read_catalogue(caller: &Caller) -> Result<(), Problem> {
+    caller.require(Scope::Read).or_else(|_| caller.require(Scope::Finance))
+}

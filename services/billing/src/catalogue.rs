@@ -1,0 +1,45 @@
+//! Every version of every meter and plan, read once for a run.
+
+use sqlx::PgConnection;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use talea_domain::id::{MeterKey, PlanKey};
+use talea_domain::meter::MeterDefinition;
+use talea_domain::plan::PlanVersion;
+use talea_platform::catalogue::{self, CatalogueError};
+
+pub struct Catalogue {
+    /// By key, in the order of their versions.
+    meters: BTreeMap<MeterKey, Vec<MeterDefinition>>,
+    plans: HashMap<(PlanKey, u32), Arc<PlanVersion>>,
+}
+
+impl Catalogue {
+    pub async fn load(connection: &mut PgConnection) -> Result<Self, CatalogueError> {
+        let mut meters: BTreeMap<MeterKey, Vec<MeterDefinition>> = BTreeMap::new();
+        for meter in catalogue::meters(connection).await? {
+            meters.entry(meter.key.clone()).or_default().push(meter);
+        }
+        let plans = catalogue::plans(connection).await?;
+        let plans = plans.into_iter().map(|plan| ((plan.key.clone(), plan.version), Arc::new(plan))).collect();
+        Ok(Self { meters, plans })
+    }
+
+    pub fn plan(&self, key: &PlanKey, version: u32) -> Option<&Arc<PlanVersion>> {
+        self.plans.get(&(key.clone(), version))
+    }
+
+    /// The version asked for, else the newest.
+    pub fn meter(&self, key: &MeterKey, version: Option<u32>) -> Option<&MeterDefinition> {
+        let versions = self.meters.get(key)?;
+        match version {
+            Some(version) => versions.iter().find(|meter| meter.version == version),
+            None => versions.last(),
+        }
+    }
+
+    /// Whether any of these has more than one version, so that it matters by which one something was billed.
+    pub fn has_versions<'a>(&self, keys: impl IntoIterator<Item = &'a MeterKey>) -> bool {
+        keys.into_iter().any(|key| self.meters.get(key).is_some_and(|versions| versions.len() > 1))
+    }
+}

@@ -1,0 +1,118 @@
+//! One row a line of the invoice, for spreadsheets and ledgers.
+
+use ::csv::Writer;
+use chrono::{DateTime, SecondsFormat, Utc};
+use talea_domain::invoice::{Invoice, InvoiceLine};
+
+const HEADER: [&str; 27] = [
+    "invoice_id",
+    "number",
+    "status",
+    "tenant_id",
+    "subscription_id",
+    "bill_to",
+    "issue_date",
+    "due_date",
+    "period_start",
+    "period_end",
+    "currency",
+    "line",
+    "kind",
+    "price_key",
+    "description",
+    "line_start",
+    "line_end",
+    "quantity",
+    "amount",
+    "already_billed",
+    "plan",
+    "plan_version",
+    "meter",
+    "meter_version",
+    "measured_quantity",
+    "event_count",
+    "digest",
+];
+
+/// # Errors
+/// Only when memory cannot be written.
+pub fn write(invoice: &Invoice) -> Result<String, ::csv::Error> {
+    let mut writer = Writer::from_writer(Vec::new());
+    writer.write_record(HEADER)?;
+    for line in &invoice.lines {
+        writer.write_record(row(invoice, line))?;
+    }
+    let bytes = writer.into_inner().map_err(|error| error.into_error())?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn row(invoice: &Invoice, line: &InvoiceLine) -> [String; HEADER.len()] {
+    let lineage = &line.lineage;
+    [
+        invoice.id.to_string(),
+        invoice.number.clone().unwrap_or_default(),
+        invoice.status.as_str().to_owned(),
+        invoice.tenant.to_string(),
+        invoice.subscription.to_string(),
+        words(&invoice.bill_to.name),
+        text(&invoice.issue_date),
+        text(&invoice.due_date),
+        instant(invoice.period.start),
+        instant(invoice.period.end),
+        invoice.currency.to_string(),
+        line.number.to_string(),
+        line.kind.as_str().to_owned(),
+        line.price_key.to_string(),
+        words(&line.description),
+        instant(line.period.start),
+        instant(line.period.end),
+        line.quantity.normalize().to_string(),
+        line.amount.to_decimal().to_string(),
+        text(&line.already_billed.map(|money| money.to_decimal())),
+        lineage.plan.to_string(),
+        lineage.plan_version.to_string(),
+        text(&lineage.meter),
+        text(&lineage.meter_version),
+        text(&lineage.measured_quantity.map(|quantity| quantity.normalize())),
+        text(&lineage.event_count),
+        lineage.digest.clone().unwrap_or_default(),
+    ]
+}
+
+fn text<T: ToString>(value: &Option<T>) -> String {
+    value.as_ref().map(T::to_string).unwrap_or_default()
+}
+
+fn instant(instant: DateTime<Utc>) -> String {
+    instant.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}
+
+/// Words that people chose. A spreadsheet takes a cell that begins like a formula for one (OWASP, CSV injection), so that it
+/// gets an apostrophe in front.
+fn words(text: &str) -> String {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOLDEN: &str = include_str!("../../../../schemas/golden/invoice/finalized.v1.json");
+
+    #[test]
+    fn each_line_is_a_row_and_the_amounts_are_numbers() {
+        let mut invoice: Invoice = serde_json::from_str(GOLDEN).expect("a golden invoice");
+        invoice.bill_to.name = "=cmd, \"x\"".to_owned();
+        let text = write(&invoice).expect("writes");
+        let mut reader = ::csv::Reader::from_reader(text.as_bytes());
+        let rows: Vec<::csv::StringRecord> = reader.records().collect::<Result<_, _>>().expect("reads back");
+        let column = |name: &str| HEADER.iter().position(|it| *it == name).expect("a column");
+        assert_eq!(rows.len(), invoice.lines.len());
+        assert_eq!(&rows[0][column("bill_to")], "'=cmd, \"x\"");
+        let amounts: Vec<&str> = rows.iter().map(|row| &row[column("amount")]).collect();
+        assert_eq!(amounts, ["0.00", "6.13", "-18.97", "-0.50"]);
+        assert_eq!(&rows[3][column("quantity")], "-500");
+        assert_eq!(&rows[3][column("already_billed")], "2.50");
+        assert_eq!(&rows[0][column("number")], "INV-2023-000007");
+    }
+}

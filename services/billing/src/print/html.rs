@@ -1,0 +1,136 @@
+//! One printable page: self-contained, without scripts, everything escaped by the template.
+
+use askama::Template;
+use chrono::{DateTime, Utc};
+use talea_domain::invoice::{Invoice, InvoiceLine, InvoiceStatus};
+use talea_domain::money::{Money, format_amount, group_thousands};
+use talea_domain::party::Party;
+use talea_domain::period::{Period, TimeZone};
+
+#[derive(Template)]
+#[template(path = "invoice.html")]
+struct Page<'a> {
+    invoice: &'a Invoice,
+    title: String,
+    is_draft: bool,
+    issuer: &'a Party,
+    bill_to: &'a Party,
+    period: String,
+    subtotal: String,
+    taxes: Vec<(String, String)>,
+    total: String,
+    lines: Vec<Line<'a>>,
+}
+
+struct Line<'a> {
+    line: &'a InvoiceLine,
+    quantity: String,
+    amount: String,
+    origin: String,
+    evidence: Option<Evidence>,
+}
+
+/// What stands behind a line about usage.
+struct Evidence {
+    window: String,
+    events: String,
+    digest: String,
+    cut: String,
+}
+
+/// # Errors
+/// Only when memory cannot be written.
+pub fn page(invoice: &Invoice) -> Result<String, askama::Error> {
+    let is_draft = invoice.status == InvoiceStatus::Draft;
+    let tax = |row: &talea_domain::invoice::TaxRow| (format!("{} {} %", row.name, row.rate_percent), money(row.amount));
+    let taxes = if invoice.taxes.is_empty() {
+        vec![("Tax".to_owned(), money(invoice.tax))]
+    } else {
+        invoice.taxes.iter().map(tax).collect()
+    };
+    let page = Page {
+        title: invoice.number.clone().unwrap_or_else(|| "Draft".to_owned()),
+        is_draft,
+        issuer: &invoice.issuer,
+        bill_to: &invoice.bill_to,
+        period: days(invoice.period, invoice.zone),
+        subtotal: money(invoice.subtotal),
+        taxes,
+        total: money(invoice.total),
+        lines: invoice.lines.iter().map(|line| shown(line, invoice.zone)).collect(),
+        invoice,
+    };
+    page.render()
+}
+
+fn shown(line: &InvoiceLine, zone: TimeZone) -> Line<'_> {
+    let lineage = &line.lineage;
+    let meter = lineage.meter.as_ref().map(|meter| {
+        let version = lineage.meter_version.map(|version| format!(" v{version}")).unwrap_or_default();
+        format!(" \u{b7} meter {meter}{version}")
+    });
+    let evidence = lineage.digest.as_ref().map(|digest| Evidence {
+        window: format!("{} to {}", instant(lineage.window.start, zone), instant(lineage.window.end, zone)),
+        events: lineage.event_count.map(|count| group_thousands(count.into(), 0)).unwrap_or_default(),
+        digest: digest.clone(),
+        cut: lineage.cut.iter().map(u64::to_string).collect::<Vec<_>>().join(", "),
+    });
+    Line {
+        line,
+        quantity: group_thousands(line.quantity, 0),
+        amount: money(line.amount),
+        origin: format!(
+            "{} \u{b7} plan {} v{} \u{b7} price {}{}",
+            line.kind.as_str().replace('_', " "),
+            lineage.plan,
+            lineage.plan_version,
+            lineage.price_key,
+            meter.unwrap_or_default()
+        ),
+        evidence,
+    }
+}
+
+fn money(money: Money) -> String {
+    format_amount(money.to_decimal(), money.currency)
+}
+
+/// First and last day, as the customer counts them.
+fn days(period: Period, zone: TimeZone) -> String {
+    let last = period.start.max(period.end - chrono::Duration::nanoseconds(1));
+    let day = |instant: DateTime<Utc>| instant.with_timezone(&zone).format("%-d %B %Y").to_string();
+    format!("{} to {}", day(period.start), day(last))
+}
+
+fn instant(instant: DateTime<Utc>, zone: TimeZone) -> String {
+    instant.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S %Z").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOLDEN: &str = include_str!("../../../../schemas/golden/invoice/finalized.v1.json");
+
+    #[test]
+    fn the_page_shows_every_line_and_escapes_everything() {
+        let mut invoice: Invoice = serde_json::from_str(GOLDEN).expect("a golden invoice");
+        invoice.bill_to.name = "<script>alert(1)</script>".to_owned();
+        let html = page(&invoice).expect("renders");
+        for text in ["INV-2023-000007", "-13.34 USD", "Late usage: API calls", "10,000 included", "0123456789abcdef"] {
+            assert!(html.contains(text), "{text}");
+        }
+        assert!(!html.contains("<script"), "what people wrote is text");
+        for fetched in ["http://", "https://", "src=", "url(", "@import"] {
+            assert!(!html.contains(fetched), "the page fetches nothing: {fetched}");
+        }
+        assert!(!html.contains("Draft"));
+    }
+
+    #[test]
+    fn a_draft_says_so() {
+        let mut invoice: Invoice = serde_json::from_str(GOLDEN).expect("a golden invoice");
+        (invoice.status, invoice.number) = (InvoiceStatus::Draft, None);
+        assert!(page(&invoice).expect("renders").contains("Draft"));
+    }
+}

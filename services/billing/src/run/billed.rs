@@ -1,0 +1,159 @@
+//! What was billed before: closed usage windows with their cuts, the lines of issued invoices, and the parties they go to.
+//! Each is one query for any number of subscriptions.
+
+use super::Candidate;
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use std::collections::{BTreeMap, HashMap};
+use talea_domain::id::{MeterKey, TenantId};
+use talea_domain::invoice::{BilledLine, InvoiceLine};
+use talea_domain::party::Party;
+use talea_domain::period::Period;
+use talea_platform::usage::billing::Cut;
+
+/// A usage window that is closed.
+#[derive(Debug, Clone)]
+pub struct ClosedWindow {
+    pub period: Period,
+    /// How far it was measured.
+    pub cut: Cut,
+    /// By which version of a meter it was billed, where that matters.
+    pub versions: BTreeMap<MeterKey, u32>,
+}
+
+fn tenants(candidates: &[Candidate]) -> Vec<&str> {
+    candidates.iter().map(|candidate| candidate.subscription.tenant.as_str()).collect()
+}
+
+fn subscriptions(candidates: &[Candidate]) -> Vec<&str> {
+    candidates.iter().map(|candidate| candidate.subscription.id.as_str()).collect()
+}
+
+/// The closed windows of each candidate, in order.
+pub async fn closed_windows(
+    connection: &mut PgConnection,
+    candidates: &[Candidate],
+    with_versions: bool,
+) -> anyhow::Result<Vec<Vec<ClosedWindow>>> {
+    const WINDOWS: &str = "SELECT k.place, b.period_start, b.period_end, b.cut \
+        FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k(tenant_id, subscription_id, place) \
+        JOIN billed_periods b USING (tenant_id, subscription_id) ORDER BY k.place, b.period_start";
+    let rows: Vec<(i64, DateTime<Utc>, DateTime<Utc>, Vec<i64>)> = sqlx::query_as(WINDOWS)
+        .bind(tenants(candidates))
+        .bind(subscriptions(candidates))
+        .fetch_all(&mut *connection)
+        .await?;
+    let versions = if with_versions { versions(connection, candidates).await? } else { HashMap::new() };
+    let mut windows: Vec<Vec<ClosedWindow>> = vec![Vec::new(); candidates.len()];
+    for (place, start, end, cut) in rows {
+        let index = index(place)?;
+        let cut = cut.into_iter().map(u64::try_from).collect::<Result<_, _>>()?;
+        let versions = versions.get(&(index, start)).cloned().unwrap_or_default();
+        windows[index].push(ClosedWindow { period: Period::new(start, end), cut: Cut(cut), versions });
+    }
+    Ok(windows)
+}
+
+/// Versions of meters by candidate and window, from the lines that were issued.
+async fn versions(
+    connection: &mut PgConnection,
+    candidates: &[Candidate],
+) -> anyhow::Result<HashMap<(usize, DateTime<Utc>), BTreeMap<MeterKey, u32>>> {
+    const VERSIONS: &str = "SELECT k.place, l.period_start, l.meter, \
+            max((l.document::json -> 'lineage' ->> 'meter_version')::bigint) AS version \
+        FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k(tenant_id, subscription_id, place) \
+        JOIN invoices i USING (tenant_id, subscription_id) \
+        JOIN invoice_lines l ON l.tenant_id = i.tenant_id AND l.invoice_id = i.id \
+        WHERE i.status = 'finalized' AND l.meter IS NOT NULL GROUP BY k.place, l.period_start, l.meter";
+    let rows: Vec<(i64, DateTime<Utc>, String, Option<i64>)> = sqlx::query_as(VERSIONS)
+        .bind(tenants(candidates))
+        .bind(subscriptions(candidates))
+        .fetch_all(connection)
+        .await?;
+    let mut versions: HashMap<_, BTreeMap<MeterKey, u32>> = HashMap::new();
+    for (place, start, meter, version) in rows {
+        if let Some(version) = version {
+            let of_window = versions.entry((index(place)?, start)).or_default();
+            of_window.insert(MeterKey::parse(&meter)?, u32::try_from(version)?);
+        }
+    }
+    Ok(versions)
+}
+
+/// A stretch of time whose earlier lines a document must know.
+pub struct Stretch {
+    /// Which candidate.
+    pub index: usize,
+    pub period: Period,
+}
+
+/// The issued lines of each candidate inside its stretches, in the order in which they were issued.
+pub async fn billed_lines(
+    connection: &mut PgConnection,
+    candidates: &[Candidate],
+    stretches: &[Stretch],
+) -> anyhow::Result<Vec<Vec<BilledLine>>> {
+    const LINES: &str = "SELECT DISTINCT ON (k.place, i.billed_at, i.revision, l.invoice_id, l.line) k.place, l.document \
+        FROM unnest($1::bigint[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[]) \
+            AS k(place, tenant_id, subscription_id, period_start, period_end) \
+        JOIN invoices i USING (tenant_id, subscription_id) \
+        JOIN invoice_lines l ON l.tenant_id = i.tenant_id AND l.invoice_id = i.id \
+            AND l.period_start >= k.period_start AND l.period_end <= k.period_end \
+        WHERE i.status = 'finalized' ORDER BY k.place, i.billed_at, i.revision, l.invoice_id, l.line";
+    let mut lines = vec![Vec::new(); candidates.len()];
+    if stretches.is_empty() {
+        return Ok(lines);
+    }
+    let of = |stretch: &Stretch| &candidates[stretch.index].subscription;
+    let rows: Vec<(i64, String)> = sqlx::query_as(LINES)
+        .bind(stretches.iter().map(|stretch| stretch.index as i64 + 1).collect::<Vec<_>>())
+        .bind(stretches.iter().map(|stretch| of(stretch).tenant.as_str()).collect::<Vec<_>>())
+        .bind(stretches.iter().map(|stretch| of(stretch).id.as_str()).collect::<Vec<_>>())
+        .bind(stretches.iter().map(|stretch| stretch.period.start).collect::<Vec<_>>())
+        .bind(stretches.iter().map(|stretch| stretch.period.end).collect::<Vec<_>>())
+        .fetch_all(connection)
+        .await?;
+    for (place, document) in rows {
+        let line: InvoiceLine = serde_json::from_str(&document)?;
+        lines[index(place)?].push(BilledLine::from(&line));
+    }
+    Ok(lines)
+}
+
+/// The newest party of each tenant. One that is not there, or was erased, is known by the tenant's id alone.
+pub async fn parties(
+    connection: &mut PgConnection,
+    candidates: &[Candidate],
+) -> anyhow::Result<HashMap<TenantId, Party>> {
+    const PARTIES: &str = "SELECT DISTINCT ON (tenant_id) tenant_id, document FROM party WHERE tenant_id = ANY($1) \
+        ORDER BY tenant_id, version DESC";
+    let rows: Vec<(String, Option<String>)> =
+        sqlx::query_as(PARTIES).bind(tenants(candidates)).fetch_all(connection).await?;
+    let mut parties = HashMap::new();
+    for (tenant, document) in rows {
+        if let Some(document) = document {
+            parties.insert(TenantId::parse(&tenant)?, serde_json::from_str(&document)?);
+        }
+    }
+    Ok(parties)
+}
+
+/// Which of these invoices are there, by status.
+pub async fn statuses(
+    connection: &mut PgConnection,
+    invoices: &[(&str, String)],
+) -> anyhow::Result<HashMap<String, String>> {
+    const STATUSES: &str = "SELECT i.id, i.status FROM unnest($1::text[], $2::text[]) AS k(tenant_id, id) \
+        JOIN invoices i USING (tenant_id, id)";
+    let rows: Vec<(String, String)> = sqlx::query_as(STATUSES)
+        .bind(invoices.iter().map(|(tenant, _)| *tenant).collect::<Vec<_>>())
+        .bind(invoices.iter().map(|(_, id)| id.as_str()).collect::<Vec<_>>())
+        .fetch_all(connection)
+        .await?;
+    Ok(rows.into_iter().collect())
+}
+
+/// From Postgres' ordinality, which counts from 1.
+fn index(place: i64) -> anyhow::Result<usize> {
+    Ok(usize::try_from(place - 1)?)
+}

@@ -1,0 +1,75 @@
+//! From measured usage to a document: the domain's pure function, fed.
+
+use super::Candidate;
+use super::billed;
+use super::measure::{Measured, measure};
+use crate::catalogue::Catalogue;
+use crate::context::Context;
+use talea_domain::invoice::{BillInput, Invoice, InvoiceError, Remeasured, assemble, verify};
+use talea_domain::party::Party;
+use talea_domain::period::Period;
+use talea_platform::usage::billing::Cut;
+
+/// The document of a moment, not yet issued, and the earlier windows that it measured again.
+pub struct Assembled {
+    pub invoice: Invoice,
+    pub remeasured: Vec<Period>,
+}
+
+/// One answer for each candidate, in order; a refusal says why it has no document.
+pub async fn assembled(
+    context: &Context,
+    catalogue: &Catalogue,
+    candidates: &[Candidate],
+    cut: &Cut,
+) -> anyhow::Result<Vec<Result<Assembled, String>>> {
+    if candidates.is_empty() {
+        return Ok(Vec::new());
+    }
+    let measured = measure(context, catalogue, candidates, cut).await?;
+    assemble_all(context, candidates, measured).await
+}
+
+/// Assembles what was measured.
+pub async fn assemble_all(
+    context: &Context,
+    candidates: &[Candidate],
+    measured: Vec<Result<Measured, String>>,
+) -> anyhow::Result<Vec<Result<Assembled, String>>> {
+    let mut tx = context.platform.databases.worker.begin().await?;
+    let parties = billed::parties(&mut tx, candidates).await?;
+    tx.commit().await?;
+    let documents = candidates.iter().zip(measured).map(|(candidate, measured)| {
+        let measured = measured?;
+        let tenant = &candidate.subscription.tenant;
+        let bill_to = parties.get(tenant).cloned().unwrap_or_else(|| Party::named(tenant.as_str()));
+        let invoice = document(context, candidate, &measured, &bill_to).map_err(|error| error.to_string())?;
+        Ok(Assembled { invoice, remeasured: measured.remeasured.into_keys().collect() })
+    });
+    Ok(documents.collect())
+}
+
+fn document(
+    context: &Context,
+    candidate: &Candidate,
+    measured: &Measured,
+    bill_to: &Party,
+) -> Result<Invoice, InvoiceError> {
+    let remeasured: Vec<Remeasured<'_>> = measured
+        .remeasured
+        .iter()
+        .map(|(window, usage)| Remeasured { window: *window, plan: &candidate.plan, usage: usage.clone() })
+        .collect();
+    let invoice = assemble(&BillInput {
+        subscription: &candidate.subscription,
+        plan: &candidate.plan,
+        moment: &candidate.moment,
+        usage: &measured.usage,
+        billed: &measured.billed,
+        remeasured: &remeasured,
+        settings: &context.settings,
+        bill_to,
+    })?;
+    verify(&invoice)?;
+    Ok(invoice)
+}

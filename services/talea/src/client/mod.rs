@@ -1,0 +1,9 @@
+//! Commands that ask a running server over its HTTP API, with an API key: for whoever could also write the `curl` line.
+
+pub mod apply;
+pub mod billing;
+pub mod dead_letters;
+mod http;
+pub mod invoices;
+mod table;
+pub mod usage;
