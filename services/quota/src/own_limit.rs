@@ -46,12 +46,13 @@ pub async fn put_limit(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
     Path((tenant, feature)): Path<(TenantId, FeatureKey)>,
-    Json(body): Json<OwnLimit>,
+    body: Result<Json<OwnLimit>, Problem>,
 ) -> Result<Json<LimitChanged>, Problem> {
     let tenant = caller.tenant(&tenant)?;
     caller.require(Scope::Finance)?;
     caller.require_unbound()?;
-    let amount = parse(&body.amount)?;
+    let Json(wanted) = body?;
+    let amount = parse(&wanted.amount)?;
     let now = shared.platform.clock.now();
     let known = shared.book().ask(&tenant, &feature, now).map_err(Problem::internal)?;
     let Known::Feature { feature: Feature::Metered(_), .. } = known else { return Err(Problem::not_found()) };

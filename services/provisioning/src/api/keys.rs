@@ -81,10 +81,11 @@ pub async fn post_tenant_key(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
     Path(tenant): Path<TenantId>,
-    Json(wanted): Json<WantedKey>,
+    body: Result<Json<WantedKey>, Problem>,
 ) -> Result<(StatusCode, Json<KeyCreated>), Problem> {
     let tenant = caller.tenant(&tenant)?;
     caller.require(Scope::Admin)?;
+    let Json(wanted) = body?;
     wanted.check("")?;
     let mut tx = begin(&shared, Some(&tenant)).await?;
     require_tenant(&mut tx, &tenant).await?;
@@ -106,10 +107,11 @@ pub async fn post_tenant_key(
 pub async fn post_key(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
-    Json(wanted): Json<WantedKey>,
+    body: Result<Json<WantedKey>, Problem>,
 ) -> Result<(StatusCode, Json<KeyCreated>), Problem> {
     caller.require(Scope::Admin)?;
     caller.require_unbound()?;
+    let Json(wanted) = body?;
     wanted.check("")?;
     let tx = begin(&shared, None).await?;
     create(&shared, &caller, tx, None, wanted).await

@@ -1,4 +1,4 @@
-//! The routes of provisioning.
+//! The routes of provisioning. A body is looked at only after the caller: who may not ask learns nothing from a faulty one.
 
 mod keys;
 mod onboard;

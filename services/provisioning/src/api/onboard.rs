@@ -48,10 +48,11 @@ pub struct Onboarded {
 pub async fn post_tenant(
     State(shared): State<Arc<Shared>>,
     caller: Caller,
-    Json(request): Json<Onboarding>,
+    body: Result<Json<Onboarding>, Problem>,
 ) -> Result<(StatusCode, Json<Onboarded>), Problem> {
     caller.require(Scope::Admin)?;
     caller.require_unbound()?;
+    let Json(request) = body?;
     request.check().map_err(Problem::invalid)?;
     if let Some(answer) = repeated(&shared, &request).await? {
         return Ok((StatusCode::OK, Json(answer)));
