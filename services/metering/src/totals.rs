@@ -99,8 +99,9 @@ struct Cell {
 }
 
 impl PartitionTotals {
-    /// From what is stored, in one query for all limited meters.
-    pub(crate) async fn rebuild(context: &Context, partition: u32) -> anyhow::Result<Self> {
+    /// From what is stored, in one query for all limited meters. Totals that changed at or after `untold_from` (an offset)
+    /// are offered: whoever stored those events may have ended before it told anybody.
+    pub(crate) async fn rebuild(context: &Context, partition: u32, epoch: u64, untold_from: u64) -> anyhow::Result<Self> {
         let meters = context.totals.limited();
         let since = bucket_start(context.clock().now() - context.settings.window.late);
         let mut cells: HashMap<Key, Cell> = HashMap::new();
@@ -110,7 +111,18 @@ impl PartitionTotals {
             cell.offset = cell.offset.max(row.offset);
             cell.partial.merge(&row.partial);
         }
-        Ok(Self { partition, meters, cells })
+        let mut totals = Self { partition, meters, cells };
+        totals.offer_since(&context.totals, epoch, untold_from);
+        Ok(totals)
+    }
+
+    fn offer_since(&mut self, publisher: &TotalsPublisher, epoch: u64, untold_from: u64) {
+        for (key, cell) in self.cells.iter_mut().filter(|(_, cell)| cell.offset >= untold_from) {
+            let Some(meter) = self.meters.iter().find(|meter| meter.key == key.1) else { continue };
+            cell.new_uniques = cell.partial.uniques.iter().map(|unique| Identity(unique.0)).collect();
+            let record = record(key, meter.version, self.partition, epoch, cell);
+            publisher.offer(key.clone(), record);
+        }
     }
 
     /// Whether the set of limited meters is another by now.

@@ -1,6 +1,6 @@
 //! The command line, and nothing else: each command's work is in a module of its own.
 
-use crate::{admin, engines, import, serve};
+use crate::{admin, client, demo, engines, import, serve};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,6 +24,14 @@ struct Cli {
 enum Command {
     /// Run the roles: ingest, metering, billing, quota, provisioning, and the HTTP API.
     Serve(serve::ServeArguments),
+    /// Watch a month of usage become invoices and quota signals, with a proof at the end.
+    Demo(demo::DemoArguments),
+    /// The demo's sender, a process of its own.
+    #[command(hide = true)]
+    DemoSend(demo::sender::SendArguments),
+    /// The demo's auditor, a process of its own.
+    #[command(hide = true)]
+    DemoRecount(demo::RecountArguments),
     /// Create or update databases, roles and tables.
     Migrate,
     /// Send usage from files.
@@ -34,6 +42,19 @@ enum Command {
     Keys(admin::keys::KeysCommand),
     /// Rebuild every projection from the journal and compare.
     Rebuild,
+    /// Create what a JSON file describes: a meter, a plan or a tenant.
+    Apply(client::apply::ApplyArguments),
+    /// Billing runs.
+    #[command(subcommand)]
+    Billing(client::billing::BillingCommand),
+    /// How much a tenant used.
+    Usage(client::usage::UsageArguments),
+    /// Invoices.
+    #[command(subcommand)]
+    Invoices(client::invoices::InvoicesCommand),
+    /// What could not be counted.
+    #[command(subcommand)]
+    DeadLetters(client::dead_letters::DeadLettersCommand),
     /// The configuration in force, or the commented default.
     Config(admin::show_config::ConfigArguments),
     /// Hosts a local engine; run by `serve` itself.
@@ -73,6 +94,9 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let done = |()| ExitCode::SUCCESS;
     match cli.command {
         Command::Serve(arguments) => serve::run(load(&arguments.overrides())?, &arguments).await.map(done),
+        Command::Demo(arguments) => demo::run(load(&[])?, arguments, json).await,
+        Command::DemoSend(arguments) => demo::sender::run(arguments).await.map(done),
+        Command::DemoRecount(arguments) => tokio::task::spawn_blocking(move || demo::recount(arguments)).await?,
         Command::Migrate => admin::migrate(load(&[])?).await.map(done),
         Command::Import(command) => {
             let report = import::command(command, &load(&[])?.engines.home, json).await?;
@@ -80,6 +104,11 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Keys(command) => admin::keys::run(load(&[])?, command, json).await.map(done),
         Command::Rebuild => admin::rebuild(load(&[])?, json).await,
+        Command::Apply(arguments) => client::apply::run(&load(&[])?, &arguments, json).await.map(done),
+        Command::Billing(command) => client::billing::run(&load(&[])?, &command, json).await.map(done),
+        Command::Usage(arguments) => client::usage::run(&load(&[])?, &arguments, json).await.map(done),
+        Command::Invoices(command) => client::invoices::run(&load(&[])?, &command, json).await.map(done),
+        Command::DeadLetters(command) => client::dead_letters::run(&load(&[])?, &command, json).await.map(done),
         Command::Config(arguments) => admin::show_config::run(&arguments, || load(&[])).map(done),
         Command::Engine { .. } => unreachable!("handled before the runtime starts"),
     }

@@ -2,6 +2,8 @@
 
 pub mod admin;
 mod cli;
+pub mod client;
+pub mod demo;
 pub mod engines;
 pub mod import;
 pub mod local;

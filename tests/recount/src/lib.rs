@@ -2,24 +2,18 @@
 //! and prices that by its own arithmetic, and compares the outcome with ClickHouse's rows and with what the API answers:
 //! per tenant, meter and day to the last decimal, the sets of counted and of dead-lettered identities, every invoice.
 
+mod evidence;
+
+pub use evidence::Evidence;
+
 use anyhow::{Context, Result, bail};
-use chrono::{DateTime, Datelike, Duration, NaiveDate, TimeZone, Utc};
+use chrono::{DateTime, Datelike, Duration, Months, NaiveDate, NaiveTime, TimeZone, Utc};
 use chrono_tz::Tz;
+use evidence::{clickhouse, decimal, instant, number, pages, text};
 use rust_decimal::{Decimal, RoundingStrategy};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::BufRead;
-
-/// Where the evidence is.
-pub struct Evidence {
-    pub journal: std::path::PathBuf,
-    pub api: String,
-    pub api_key: String,
-    pub clickhouse: String,
-    pub clickhouse_user: String,
-    pub clickhouse_password: String,
-    pub clickhouse_database: String,
-}
 
 #[derive(Default, Debug)]
 pub struct Finding {
@@ -39,16 +33,6 @@ type Counted = HashMap<Identity, (DateTime<Utc>, String, Value, usize)>;
 
 const LATE_DAYS: i64 = 35;
 const FUTURE_MINUTES: i64 = 60;
-
-fn text(value: &Value, name: &str) -> Result<String> {
-    value[name].as_str().map(str::to_owned).with_context(|| format!("{name} is missing in {value}"))
-}
-fn decimal(value: &Value) -> Option<Decimal> {
-    value.as_number().and_then(|n| n.to_string().parse().ok())
-}
-fn instant(text: &str) -> Result<DateTime<Utc>> {
-    Ok(DateTime::parse_from_rfc3339(text).with_context(|| text.to_owned())?.to_utc())
-}
 
 /// Recounts and compares.
 pub fn recount(evidence: &Evidence) -> Result<Finding> {
@@ -74,7 +58,8 @@ pub fn recount(evidence: &Evidence) -> Result<Finding> {
                 Some(_) => drop(dead.insert(identity)),
                 None if !window || setup["tenants"][&identity.0].is_null() => drop(dead.insert(identity)),
                 None => {
-                    counted.insert(identity.clone(), (time, text(event, "type")?, event["data"].clone(), barriers.len()));
+                    counted
+                        .insert(identity.clone(), (time, text(event, "type")?, event["data"].clone(), barriers.len()));
                     ever.insert(identity, body);
                 }
             }
@@ -104,7 +89,8 @@ fn compare_rows(e: &Evidence, counted: &Counted, dead: &BTreeSet<Identity>, find
         let identity = (text(&row, "tenant_id")?, text(&row, "source")?, text(&row, "id")?);
         let leaf = |(pointer, value): (&String, &Value)| (pointer[1..].to_owned(), value.clone());
         let numbers = row["numbers"].as_object().into_iter().flatten().map(leaf);
-        let data: serde_json::Map<_, _> = row["texts"].as_object().into_iter().flatten().map(leaf).chain(numbers).collect();
+        let data: serde_json::Map<_, _> =
+            row["texts"].as_object().into_iter().flatten().map(leaf).chain(numbers).collect();
         let Some((time, kind, body, _)) = counted.get(&identity) else {
             finding.differences.push(format!("{identity:?} is stored, but was not acknowledged as countable"));
             continue;
@@ -114,7 +100,11 @@ fn compare_rows(e: &Evidence, counted: &Counted, dead: &BTreeSet<Identity>, find
             None => data.get(name) == Some(value),
         };
         let body = body.as_object().context("data is an object")?;
-        if instant(&text(&row, "time")?)? != *time || row["event_type"] != **kind || body.len() != data.len() || !body.iter().all(same) {
+        if instant(&text(&row, "time")?)? != *time
+            || row["event_type"] != **kind
+            || body.len() != data.len()
+            || !body.iter().all(same)
+        {
             finding.differences.push(format!("{identity:?} is stored with another content: {row}"));
         }
         if rows.insert(identity.clone(), (*time, kind.clone(), Value::Object(data), 0)).is_some() {
@@ -165,30 +155,39 @@ fn zone(setup: &Value, tenant: &str) -> Result<Tz> {
     text(&setup["tenants"][tenant], "zone")?.parse().map_err(|error| anyhow::anyhow!("{error}"))
 }
 
-fn compare_invoices(e: &Evidence, setup: &Value, events: &Counted, barriers: &[DateTime<Utc>], finding: &mut Finding) -> Result<()> {
+fn compare_invoices(
+    e: &Evidence,
+    setup: &Value,
+    events: &Counted,
+    barriers: &[DateTime<Utc>],
+    finding: &mut Finding,
+) -> Result<()> {
     let by_month = |before| quantities(setup, events, before, |day| day.with_day(1).unwrap_or(day));
     let at_barrier = (0..barriers.len()).map(by_month).collect::<Result<Vec<_>>>()?;
     let grace = Duration::hours(setup["grace_hours"].as_i64().context("grace_hours")?);
     for (tenant, terms) in setup["tenants"].as_object().context("tenants")? {
-        let sheet = setup["plans"][text(terms, "plan")?][text(terms, "currency")?].as_array().context("price sheet")?;
+        let (currency, first) = (text(terms, "currency")?, text(terms, "start")?.parse::<NaiveDate>()?);
         let places = u32::try_from(terms["exponent"].as_u64().context("exponent")?)?;
-        let first: NaiveDate = text(terms, "start")?.parse()?;
+        let months = |before: NaiveDate| {
+            (0..).map_while(move |n| first.checked_add_months(Months::new(n))).take_while(move |m| *m < before)
+        };
         let (mut billed, mut expected) = (BTreeMap::new(), Vec::new());
-        for month in (0..).map_while(|n| first.checked_add_months(chrono::Months::new(n))) {
-            let midnight = zone(setup, tenant)?.from_local_datetime(&month.and_time(chrono::NaiveTime::MIN)).earliest();
+        for month in months(NaiveDate::MAX) {
+            let midnight = zone(setup, tenant)?.from_local_datetime(&month.and_time(NaiveTime::MIN)).earliest();
             let moment = midnight.context("a local midnight")?.to_utc();
             let Some(barrier) = barriers.iter().position(|barrier| moment + grace <= *barrier) else { break };
             let mut total = Decimal::ZERO;
-            for (line, price) in sheet.iter().enumerate() {
-                let Some(meter) = price["meter"].as_str() else {
-                    total += decimal(&price["amount"]).context("amount")?;
+            for price in setup["plans"][text(terms, "plan")?]["prices"].as_array().context("prices")? {
+                let model = &price["model"];
+                let Some(meter) = model["meter"].as_str() else {
+                    total += number(&model["amount"][&currency])?;
                     continue;
                 };
-                for past in (0..).map_while(|n| first.checked_add_months(chrono::Months::new(n))).take_while(|m| *m < month) {
+                for past in months(month) {
                     let quantity = at_barrier[barrier].get(&(tenant.clone(), meter.to_owned(), past)).copied();
-                    let owed = rate(price, quantity.unwrap_or_default())?
+                    let owed = rate(model, &currency, quantity.unwrap_or_default())?
                         .round_dp_with_strategy(places, RoundingStrategy::MidpointAwayFromZero);
-                    total += owed - billed.insert((line, past), owed).unwrap_or_default();
+                    total += owed - billed.insert((text(price, "key")?, past), owed).unwrap_or_default();
                 }
             }
             expected.extend(Some(total).filter(|total| !total.is_zero()));
@@ -207,50 +206,33 @@ fn compare_invoices(e: &Evidence, setup: &Value, events: &Counted, barriers: &[D
     Ok(())
 }
 
-/// A usage price over tiers `{"up_to": number or null, "unit": number}` after what is included.
-fn rate(price: &Value, quantity: Decimal) -> Result<Decimal> {
+/// A usage price: one unit amount, or tiers over what is left after the included quantity.
+fn rate(model: &Value, currency: &str, quantity: Decimal) -> Result<Decimal> {
+    let included = if model["included"].is_null() { Decimal::ZERO } else { number(&model["included"])? };
+    let rest = (quantity - included).max(Decimal::ZERO);
+    let Some(tiers) = model["tiers"].as_array() else { return Ok(rest * number(&model["unit_amount"][currency])?) };
     let (mut from, mut amount) = (Decimal::ZERO, Decimal::ZERO);
-    let rest = (quantity - decimal(&price["included"]).unwrap_or_default()).max(Decimal::ZERO);
-    for tier in price["tiers"].as_array().context("tiers")? {
-        let up_to = decimal(&tier["up_to"]).unwrap_or(rest).min(rest);
-        amount += (up_to - from).max(Decimal::ZERO) * decimal(&tier["unit"]).context("unit")?;
+    for tier in tiers {
+        let up_to = if tier["up_to"].is_null() { rest } else { number(&tier["up_to"])?.min(rest) };
+        amount += (up_to - from).max(Decimal::ZERO) * number(&tier["unit_amount"][currency])?;
         from = up_to.max(from);
     }
     Ok(amount)
 }
 
 fn answered(e: &Evidence, setup: &Value) -> Result<Quantities> {
-    let mut answered = Quantities::new();
+    let (mut answered, (from, to)) = (Quantities::new(), (text(setup, "from")?, text(setup, "to")?));
     for (tenant, terms) in setup["tenants"].as_object().context("tenants")? {
         for meter in setup["meters"].as_array().context("meters")? {
             let (meter, zone) = (text(meter, "key")?, text(terms, "zone")?);
-            let (from, to) = (text(setup, "from")?, text(setup, "to")?);
-            let path = format!("/v1/usage?tenant_id={tenant}&meter={meter}&from={from}&to={to}&window=day&time_zone={zone}");
-            for row in pages(e, &path)? {
-                let day = instant(&text(&row, "window_start")?)?.with_timezone(&self::zone(setup, tenant)?).date_naive();
-                answered.insert((tenant.clone(), meter.clone(), day), text(&row, "value")?.parse()?);
+            let path =
+                format!("/v1/usage?tenant_id={tenant}&meter={meter}&from={from}&to={to}&window=day&time_zone={zone}");
+            for row in pages(e, &path)?.iter().filter(|row| row["value"].is_string()) {
+                let day = instant(&text(row, "window_start")?)?.with_timezone(&self::zone(setup, tenant)?).date_naive();
+                answered.insert((tenant.clone(), meter.clone(), day), number(&row["value"])?);
             }
         }
     }
     answered.retain(|_, quantity| !quantity.is_zero());
     Ok(answered)
-}
-
-fn pages(e: &Evidence, path: &str) -> Result<Vec<Value>> {
-    let (mut rows, mut cursor) = (Vec::new(), String::new());
-    loop {
-        let request = ureq::get(format!("{}{path}{cursor}&limit=1000", e.api));
-        let body = request.header("Authorization", format!("Bearer {}", e.api_key)).call()?.into_body().read_to_string()?;
-        let page: Value = serde_json::from_str(&body)?;
-        rows.extend(page["data"].as_array().context("data")?.iter().cloned());
-        let Some(next) = page["next_cursor"].as_str() else { return Ok(rows) };
-        cursor = format!("&cursor={next}");
-    }
-}
-
-fn clickhouse(e: &Evidence, sql: &str) -> Result<Vec<Value>> {
-    let url = format!("{}/?database={}&output_format_json_quote_decimals=0", e.clickhouse, e.clickhouse_database);
-    let request = ureq::post(url).header("X-ClickHouse-User", &e.clickhouse_user);
-    let reply = request.header("X-ClickHouse-Key", &e.clickhouse_password).send(sql)?.into_body().into_reader();
-    std::io::BufReader::new(reply).lines().map(|line| Ok(serde_json::from_str(&line?)?)).collect()
 }

@@ -180,8 +180,9 @@ impl<'p> Owner<'p> {
     async fn finish(&mut self, block: Block) {
         self.memory.written(&block);
         if self.totals.is_outdated(&self.context.totals) {
-            match PartitionTotals::rebuild(self.context, self.partition.number).await {
-                // It holds this block's events already: they are stored.
+            // It holds this block's events already: they are stored.
+            let (number, told) = (self.partition.number, self.partition.committed);
+            match PartitionTotals::rebuild(self.context, number, self.fence.epoch, told).await {
                 Ok(totals) => self.totals = totals,
                 Err(error) => tracing::warn!(error = format!("{error:#}"), "metering.totals_not_rebuilt"),
             }

@@ -7,8 +7,12 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use std::collections::HashSet;
 use talea_platform::log::topic;
+use talea_platform::postgres::{DatabaseError, ErrorClass};
 use talea_platform::usage::dirty::{DirtyBucket, DirtyBuckets};
 use talea_platform::usage::insert::{Fence, Table, statement};
+
+/// Tries of one marking before the partition is recovered instead.
+const MARK_TRIES: u32 = 3;
 
 pub(super) async fn write(context: &Context, fence: &Fence, attempt: u64, block: &Block) -> anyhow::Result<()> {
     insert(context, fence, attempt, Table::Events, &block.events).await?;
@@ -41,9 +45,21 @@ pub(super) async fn mark_dirty(context: &Context, buckets: &HashSet<DirtyBucket>
         return Ok(());
     }
     let buckets: Vec<_> = buckets.iter().cloned().collect();
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match try_mark(context, &buckets).await {
+            // Marking twice is harmless, so that an unknown outcome is tried again too.
+            Err(error) if error.class() == ErrorClass::Retry && tries < MARK_TRIES => {}
+            outcome => return outcome.context("mark dirty buckets"),
+        }
+    }
+}
+
+async fn try_mark(context: &Context, buckets: &[DirtyBucket]) -> Result<(), DatabaseError> {
     let mut tx = context.platform.databases.worker.begin().await?;
-    DirtyBuckets::mark(&mut tx, &buckets, context.clock().now()).await?;
-    tx.commit().await.context("mark dirty buckets")
+    DirtyBuckets::mark(&mut tx, buckets, context.clock().now()).await?;
+    tx.commit().await
 }
 
 /// Sends records home. Twice after a crash is harmless: they meet their duplicate there.

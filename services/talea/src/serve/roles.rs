@@ -36,7 +36,23 @@ pub(super) async fn start(platform: &Platform, roles: &BTreeSet<Role>) -> anyhow
                 running.work(platform, metering.workers());
                 running.tasks.push(tokio::spawn(metering.consume()));
             }
-            Role::Billing | Role::Quota | Role::Provisioning => {}
+            Role::Billing => {
+                let billing = talea_billing::Billing::new(platform.clone());
+                running.serve(billing.routes());
+                running.work(platform, billing.workers());
+            }
+            Role::Quota => {
+                let quota = talea_quota::Quota::new(platform.clone());
+                running.serve(quota.routes());
+                running.work(platform, quota.workers());
+                running.tasks.push(tokio::spawn(quota.consume()));
+            }
+            Role::Provisioning => {
+                let provisioning = talea_provisioning::Provisioning::new(platform.clone());
+                running.serve(provisioning.routes());
+                running.work(platform, provisioning.workers());
+                running.tasks.push(tokio::spawn(provisioning.consume()));
+            }
         }
     }
     Ok(running)

@@ -83,6 +83,7 @@ pub struct Kafka {
     pub brokers: String,
     pub replication_factor: u32,
     pub min_insync_replicas: u32,
+    pub topic_prefix: String,
     pub properties: BTreeMap<String, Secret>,
 }
 

@@ -96,6 +96,18 @@ impl DirtyBuckets {
         let types: Vec<&str> = taken.iter().map(|row| row.bucket.event_type.as_str()).collect();
         let starts: Vec<DateTime<Utc>> = taken.iter().map(|row| row.bucket.bucket_start).collect();
         let generations: Vec<i64> = taken.iter().map(|row| row.generation).collect();
+        // Locked in the order in which `mark` locks them: the two cannot wait for each other.
+        sqlx::query(
+            "SELECT FROM usage_dirty_buckets AS held \
+             JOIN unnest($1::text[], $2::text[], $3::timestamptz[]) AS taken (tenant_id, event_type, bucket_start) \
+             USING (tenant_id, event_type, bucket_start) \
+             ORDER BY held.tenant_id COLLATE \"C\", held.event_type COLLATE \"C\", held.bucket_start FOR UPDATE OF held",
+        )
+        .bind(&tenants)
+        .bind(&types)
+        .bind(&starts)
+        .execute(&mut *connection)
+        .await?;
         let done = sqlx::query(
             "DELETE FROM usage_dirty_buckets AS held \
              USING unnest($1::text[], $2::text[], $3::timestamptz[], $4::bigint[]) AS taken (tenant_id, event_type, bucket_start, generation) \
