@@ -160,7 +160,7 @@ impl Fixture {
         if let Some(cluster) = self.mock_cluster() {
             cluster.create_topic(name, partitions.cast_signed(), 1).expect("a mock topic");
         }
-        let spec = TopicSpec { name, partitions, retention: RETENTION };
+        let spec = TopicSpec { name: name.to_owned(), partitions, retention: RETENTION };
         assert_eq!(log.ensure_topic(&spec).await.expect("the topic is made"), partitions);
         name
     }

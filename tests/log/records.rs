@@ -112,7 +112,7 @@ pub async fn are_read_from_any_offset(fixture: &Fixture) {
 pub async fn keep_their_partition_count(fixture: &Fixture) {
     let log = fixture.connect().await;
     let topic = fixture.topic(&log, 3).await;
-    let spec = |partitions| TopicSpec { name: topic, partitions, retention: RETENTION };
+    let spec = |partitions| TopicSpec { name: topic.to_owned(), partitions, retention: RETENTION };
     assert_eq!(log.ensure_topic(&spec(3)).await.expect("the same topic"), 3);
     let other = log.ensure_topic(&spec(4)).await.expect_err("another count is refused");
     assert!(other.to_string().contains('3') && other.to_string().contains('4'), "{other}");

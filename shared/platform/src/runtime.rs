@@ -50,9 +50,9 @@ impl Platform {
         let log = open_log(&config, &databases, &clock).await.context("log")?;
         for spec in topics(&config) {
             let partitions = log.ensure_topic(&spec).await?;
-            databases.remember_partitions(spec.name, partitions, clock.now()).await?;
-            for warning in log.warnings(spec.name).await {
-                tracing::warn!(topic = spec.name, warning, "log.unsafe");
+            databases.remember_partitions(&spec.name, partitions, clock.now()).await?;
+            for warning in log.warnings(&spec.name).await {
+                tracing::warn!(topic = %spec.name, warning, "log.unsafe");
             }
         }
         let authenticator = Arc::new(Authenticator::new(databases.app.clone()));
@@ -87,13 +87,14 @@ fn kafka_options(config: &Config, clock: &Clock) -> KafkaLogOptions {
         log_append_time: !clock.is_test(),
         replication_factor: kafka.replication_factor,
         min_insync_replicas: kafka.min_insync_replicas,
+        topic_prefix: kafka.topic_prefix.clone(),
         properties: kafka.properties.iter().map(|(key, value)| (key.clone(), value.reveal().to_owned())).collect(),
         ..KafkaLogOptions::new(&kafka.brokers)
     }
 }
 
 fn topics(config: &Config) -> [TopicSpec; 4] {
-    let spec = |name, partitions, retention| TopicSpec { name, partitions, retention };
+    let spec = |name: &str, partitions, retention| TopicSpec { name: name.to_owned(), partitions, retention };
     let retention = DAY * u32::try_from(config.log.retention_days).unwrap_or(u32::MAX);
     [
         spec(topic::USAGE, config.log.partitions, retention),

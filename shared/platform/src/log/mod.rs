@@ -88,7 +88,7 @@ pub enum LogError {
 /// A topic as it should exist.
 #[derive(Debug, Clone)]
 pub struct TopicSpec {
-    pub name: &'static str,
+    pub name: String,
     pub partitions: u32,
     /// Records older than this may be dropped.
     pub retention: std::time::Duration,

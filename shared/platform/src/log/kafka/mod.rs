@@ -41,6 +41,8 @@ pub struct KafkaLogOptions {
     pub replication_factor: u32,
     /// Of topics that are created here. 2 in production.
     pub min_insync_replicas: u32,
+    /// Leads the names of topics and groups, so that several installations can share brokers.
+    pub topic_prefix: String,
     /// Further librdkafka properties of every client (security, tuning). They go over the ones set here, save those on
     /// which durability rests.
     pub properties: Vec<(String, String)>,
@@ -61,6 +63,7 @@ impl KafkaLogOptions {
             log_append_time: true,
             replication_factor: 3,
             min_insync_replicas: 2,
+            topic_prefix: String::new(),
             properties: Vec::new(),
             queue_records: 200_000,
             queue_bytes: 64 << 20,
@@ -100,6 +103,11 @@ impl KafkaLog {
         Ok(KafkaLog { options, producer, inspectors: Mutex::default() })
     }
 
+    /// The name of a topic or group on the brokers.
+    fn named(&self, name: &str) -> String {
+        format!("{}{name}", self.options.topic_prefix)
+    }
+
     fn inspector(&self, group: &str) -> Result<Arc<BaseConsumer>, LogError> {
         let mut inspectors = self.inspectors.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(inspector) = inspectors.get(group) {
@@ -114,23 +122,27 @@ impl KafkaLog {
 #[async_trait]
 impl Log for KafkaLog {
     async fn ensure_topic(&self, spec: &TopicSpec) -> Result<u32, LogError> {
+        let spec = &TopicSpec { name: self.named(&spec.name), ..spec.clone() };
         let inspector = self.inspector("")?;
-        let existing = match topics::partition_count(inspector.clone(), spec.name).await? {
+        let existing = match topics::partition_count(inspector.clone(), &spec.name).await? {
             Some(existing) => existing,
             None => {
                 topics::create(&self.options, spec).await?;
-                topics::await_leaders(inspector, spec.name).await?
+                topics::await_leaders(inspector, &spec.name).await?
             }
         };
-        super::expect_partitions(spec.name, existing, spec.partitions)?;
+        super::expect_partitions(&spec.name, existing, spec.partitions)?;
         Ok(existing)
     }
 
     async fn append(&self, topic: &str, records: Vec<NewRecord>) -> Vec<Result<Position, AppendError>> {
+        let topic = &self.named(topic);
         self.producer.append(topic, records).await
     }
 
     async fn subscribe(&self, group: &str, topic: &str) -> Result<Box<dyn Consumer>, LogError> {
+        let group = &self.named(group);
+        let topic = &self.named(topic);
         let inspector = self.inspector("")?;
         if topics::partition_count(inspector, topic).await?.is_none() {
             return Err(topics::missing(topic));
@@ -139,19 +151,24 @@ impl Log for KafkaLog {
     }
 
     async fn read(&self, topic: &str, partition: u32, from: u64, limit: usize) -> Result<Vec<LogRecord>, LogError> {
+        let topic = &self.named(topic);
         let reader = topics::inspector(&self.options, "").map_err(unavailable)?;
-        records::read(reader, topic.to_owned(), partition, from, limit).await
+        records::read(reader, topic.clone(), partition, from, limit).await
     }
 
     async fn end_offsets(&self, topic: &str) -> Result<Vec<u64>, LogError> {
+        let topic = &self.named(topic);
         topics::end_offsets(self.inspector("")?, topic).await
     }
 
     async fn committed(&self, group: &str, topic: &str) -> Result<Vec<u64>, LogError> {
+        let group = &self.named(group);
+        let topic = &self.named(topic);
         topics::committed(self.inspector(group)?, topic).await
     }
 
     async fn warnings(&self, topic: &str) -> Vec<String> {
+        let topic = &self.named(topic);
         let outcome = match self.inspector("") {
             Ok(inspector) => topics::warnings(&self.options, inspector, topic).await,
             Err(error) => Err(error),

@@ -68,7 +68,7 @@ pub(super) async fn create(options: &KafkaLogOptions, spec: &TopicSpec) -> Resul
     let settings = settings(options, spec);
     let topic = settings
         .iter()
-        .fold(NewTopic::new(spec.name, partitions, replication), |topic, (key, value)| topic.set(key, value));
+        .fold(NewTopic::new(&spec.name, partitions, replication), |topic, (key, value)| topic.set(key, value));
     let admin_options = AdminOptions::new().operation_timeout(Some(REQUEST_TIMEOUT));
     let outcomes = admin.create_topics([&topic], &admin_options).await.map_err(unavailable)?;
     match outcomes.into_iter().next() {

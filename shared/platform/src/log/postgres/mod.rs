@@ -111,7 +111,7 @@ impl PostgresLog {
 impl Log for PostgresLog {
     async fn ensure_topic(&self, spec: &TopicSpec) -> Result<u32, LogError> {
         let (pool, spec) = (self.pool.clone(), spec.clone());
-        let (name, expected) = (spec.name, spec.partitions);
+        let (name, expected) = (spec.name.clone(), spec.partitions);
         let existing: i32 = detached(async move {
             let query = sqlx::query_scalar("SELECT log.ensure_topic($1, $2, $3)").bind(spec.name);
             let retention = i64::try_from(spec.retention.as_secs()).unwrap_or(i64::MAX);
@@ -119,8 +119,8 @@ impl Log for PostgresLog {
         })
         .await?;
         let existing = existing.cast_unsigned();
-        super::expect_partitions(name, existing, expected)?;
-        self.remember(name, existing);
+        super::expect_partitions(&name, existing, expected)?;
+        self.remember(&name, existing);
         Ok(existing)
     }
 
