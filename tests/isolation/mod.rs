@@ -1,0 +1,3 @@
+//! No tenant can see or affect another: in the database ([`registry`]) and over every route of the server ([`routes`]).
+
+pub mod registry;
