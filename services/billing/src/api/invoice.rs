@@ -16,7 +16,7 @@ use talea_platform::http::{Caller, Path, Problem, Query};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Format {
+pub enum InvoiceFormat {
     Json,
     Csv,
     Html,
@@ -26,7 +26,7 @@ pub enum Format {
 #[into_params(parameter_in = Query)]
 pub struct FormatParameters {
     /// `json`, `csv` or `html`; default what the `Accept` header prefers, else JSON.
-    pub format: Option<Format>,
+    pub format: Option<InvoiceFormat>,
 }
 
 /// One invoice. Issued, it is the same to the byte whenever it is asked for.
@@ -43,8 +43,8 @@ pub async fn show(
     caller.require(Scope::Finance)?;
     let document = stored(&context, &caller, &id).await?.ok_or_else(Problem::not_found)?;
     match asked.format.unwrap_or_else(|| accepted(&headers)) {
-        Format::Json => Ok(json(document)),
-        Format::Csv => {
+        InvoiceFormat::Json => Ok(json(document)),
+        InvoiceFormat::Csv => {
             let invoice = decode(&document)?;
             let name = invoice.number.as_deref().unwrap_or(invoice.id.as_str()).to_owned();
             let text = csv::write(&invoice).map_err(Problem::internal)?;
@@ -52,7 +52,7 @@ pub async fn show(
             let kind = "text/csv; charset=utf-8; header=present".to_owned();
             Ok(([(header::CONTENT_TYPE, kind), (header::CONTENT_DISPOSITION, disposition)], text).into_response())
         }
-        Format::Html => Ok(page(html::page(&decode(&document)?).map_err(Problem::internal)?)),
+        InvoiceFormat::Html => Ok(page(html::page(&decode(&document)?).map_err(Problem::internal)?)),
     }
 }
 
@@ -122,16 +122,16 @@ pub(super) fn decode(document: &str) -> Result<Invoice, Problem> {
 }
 
 /// The first of the kinds that can be given, in the order in which the header names them.
-fn accepted(headers: &HeaderMap) -> Format {
+fn accepted(headers: &HeaderMap) -> InvoiceFormat {
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let kinds = accept.split(',').map(|kind| kind.split(';').next().unwrap_or_default().trim());
     let format = |kind| match kind {
-        "application/json" | "*/*" => Some(Format::Json),
-        "text/html" => Some(Format::Html),
-        "text/csv" => Some(Format::Csv),
+        "application/json" | "*/*" => Some(InvoiceFormat::Json),
+        "text/html" => Some(InvoiceFormat::Html),
+        "text/csv" => Some(InvoiceFormat::Csv),
         _ => None,
     };
-    kinds.filter_map(format).next().unwrap_or(Format::Json)
+    kinds.filter_map(format).next().unwrap_or(InvoiceFormat::Json)
 }
 
 fn json(document: String) -> Response {
@@ -160,13 +160,13 @@ mod tests {
     #[test]
     fn the_header_chooses_the_form() {
         for (accept, expect) in [
-            ("", Format::Json),
-            ("*/*", Format::Json),
-            ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", Format::Html),
-            ("text/csv", Format::Csv),
-            ("image/png, text/csv; charset=utf-8", Format::Csv),
-            ("application/json, text/html", Format::Json),
-            ("image/png", Format::Json),
+            ("", InvoiceFormat::Json),
+            ("*/*", InvoiceFormat::Json),
+            ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", InvoiceFormat::Html),
+            ("text/csv", InvoiceFormat::Csv),
+            ("image/png, text/csv; charset=utf-8", InvoiceFormat::Csv),
+            ("application/json, text/html", InvoiceFormat::Json),
+            ("image/png", InvoiceFormat::Json),
         ] {
             let headers = HeaderMap::from_iter([(header::ACCEPT, accept.parse().expect("a value"))]);
             assert_eq!(accepted(&headers), expect, "{accept}");

@@ -31,7 +31,7 @@ pub struct SubscriptionParameters {
 
 /// A subscription as it stands.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct SubscriptionView {
+pub struct BilledSubscription {
     #[serde(flatten)]
     pub subscription: Subscription,
     /// The last bill moment that is closed.
@@ -40,12 +40,12 @@ pub struct SubscriptionView {
 
 /// Subscriptions by tenant and id.
 #[utoipa::path(get, path = "/v1/subscriptions", tag = "subscriptions", params(SubscriptionParameters),
-    responses((status = 200, body = Page<SubscriptionView>), (status = 404, body = Problem)))]
+    responses((status = 200, body = Page<BilledSubscription>), (status = 404, body = Problem)))]
 pub async fn list(
     State(context): State<Arc<Context>>,
     caller: Caller,
     Query(asked): Query<SubscriptionParameters>,
-) -> Result<Json<Page<SubscriptionView>>, Problem> {
+) -> Result<Json<Page<BilledSubscription>>, Problem> {
     const LIST: &str = "SELECT document, billed_until FROM subscriptions WHERE ($1::text IS NULL OR tenant_id = $1) \
         AND (tenant_id, id) > ($2, $3) ORDER BY tenant_id, id LIMIT $4";
     caller.require(Scope::Finance)?;
@@ -67,12 +67,12 @@ pub async fn list(
 
 /// One subscription.
 #[utoipa::path(get, path = "/v1/subscriptions/{id}", tag = "subscriptions", params(("id" = String, Path)),
-    responses((status = 200, body = SubscriptionView), (status = 404, body = Problem)))]
+    responses((status = 200, body = BilledSubscription), (status = 404, body = Problem)))]
 pub async fn show(
     State(context): State<Arc<Context>>,
     caller: Caller,
     Path(id): Path<SubscriptionId>,
-) -> Result<Json<SubscriptionView>, Problem> {
+) -> Result<Json<BilledSubscription>, Problem> {
     caller.require(Scope::Finance)?;
     let mut tx = reading(&context, &caller, None).await?;
     let row = find_one(&mut tx, &id).await.map_err(Problem::internal)?.ok_or_else(Problem::not_found)?;
@@ -89,13 +89,13 @@ pub struct Cancellation {
 /// Ends a subscription. Asking again for an end that stands already changes nothing.
 #[utoipa::path(post, path = "/v1/subscriptions/{id}/cancel", tag = "subscriptions", params(("id" = String, Path)),
     request_body = Cancellation,
-    responses((status = 200, body = SubscriptionView), (status = 404, body = Problem), (status = 409, body = Problem)))]
+    responses((status = 200, body = BilledSubscription), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub async fn cancel(
     State(context): State<Arc<Context>>,
     caller: Caller,
     Path(id): Path<SubscriptionId>,
     Json(asked): Json<Cancellation>,
-) -> Result<Json<SubscriptionView>, Problem> {
+) -> Result<Json<BilledSubscription>, Problem> {
     caller.require(Scope::Finance)?;
     let mut tx = reading(&context, &caller, None).await?;
     let row = find_one(&mut tx, &id).await.map_err(Problem::internal)?.ok_or_else(Problem::not_found)?;
@@ -108,7 +108,7 @@ pub async fn cancel(
         Ok(event) => event,
         // The end that was asked for stands already: a repeated request is answered as the first was.
         Err(SubscriptionError::EndsAlready { .. }) if asked.mode == CancelMode::PeriodEnd => {
-            return Ok(Json(SubscriptionView { subscription: state, billed_until: row.billed_until }));
+            return Ok(Json(BilledSubscription { subscription: state, billed_until: row.billed_until }));
         }
         Err(error) => return Err(problem(error)),
     };
@@ -127,7 +127,7 @@ pub async fn cancel(
     context.wake.notify_one();
     let subscription =
         evolve(Some(state), &event).ok_or_else(|| Problem::internal("a cancelled subscription vanished"))?;
-    Ok(Json(SubscriptionView { subscription, billed_until: row.billed_until }))
+    Ok(Json(BilledSubscription { subscription, billed_until: row.billed_until }))
 }
 
 fn ends_at(event: &JournalEvent) -> Option<DateTime<Utc>> {
@@ -145,9 +145,9 @@ async fn append(tx: &mut talea_platform::postgres::Tx, decision: Decision) -> Re
     }
 }
 
-fn view(document: &str, billed_until: Option<DateTime<Utc>>) -> Result<SubscriptionView, Problem> {
+fn view(document: &str, billed_until: Option<DateTime<Utc>>) -> Result<BilledSubscription, Problem> {
     let subscription = serde_json::from_str(document).map_err(Problem::internal)?;
-    Ok(SubscriptionView { subscription, billed_until })
+    Ok(BilledSubscription { subscription, billed_until })
 }
 
 fn problem(error: SubscriptionError) -> Problem {

@@ -11,6 +11,7 @@ const LISTED_REFUSALS: usize = 1000;
 
 /// A subscription whose invoice could not be made. Everything else went on.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[schema(as = RefusedSubscription)]
 pub struct Refused {
     pub tenant_id: TenantId,
     pub subscription_id: SubscriptionId,
@@ -35,7 +36,9 @@ impl Refused {
     }
 }
 
+/// What a run did and what it left.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[schema(as = BillingRun)]
 pub struct Summary {
     pub as_of: DateTime<Utc>,
     pub drafted: u64,

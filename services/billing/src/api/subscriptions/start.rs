@@ -1,7 +1,7 @@
 //! Starting a subscription. Its id comes from the caller, or from the `Idempotency-Key`, so that a request that is sent
 //! twice starts one.
 
-use super::{SubscriptionView, append, instant, problem};
+use super::{BilledSubscription, append, instant, problem};
 use crate::context::Context;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -55,7 +55,7 @@ pub struct NewSubscription {
 
 /// Starts a subscription, now or in the past. What is due since then is billed by the next run.
 #[utoipa::path(post, path = "/v1/subscriptions", tag = "subscriptions", request_body = NewSubscription,
-    responses((status = 201, body = SubscriptionView), (status = 200, body = SubscriptionView, description = "It was so already"),
+    responses((status = 201, body = BilledSubscription), (status = 200, body = BilledSubscription, description = "It was so already"),
         (status = 400, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub async fn start(
     State(context): State<Arc<Context>>,
@@ -89,7 +89,7 @@ async fn record(
     caller: &Caller,
     id: SubscriptionId,
     asked: &NewSubscription,
-) -> Result<(StatusCode, SubscriptionView), Problem> {
+) -> Result<(StatusCode, BilledSubscription), Problem> {
     let tenant = caller.tenant(&asked.tenant_id)?;
     if !id.as_str().starts_with("sub_") {
         return Err(FieldError::new("/id", "is no subscription's id", "begin it with sub_, or leave it out").into());
@@ -133,7 +133,7 @@ async fn record(
     append(&mut tx, decision).await?;
     tx.commit().await.map_err(Problem::internal)?;
     context.wake.notify_one();
-    Ok((StatusCode::CREATED, SubscriptionView { subscription, billed_until: None }))
+    Ok((StatusCode::CREATED, BilledSubscription { subscription, billed_until: None }))
 }
 
 async fn zone(tx: &mut sqlx::PgConnection, tenant: &TenantId, asked: &NewSubscription) -> Result<TimeZone, Problem> {
@@ -163,13 +163,13 @@ fn same_again(
     there: Subscription,
     wanted: Subscription,
     asked: &NewSubscription,
-) -> Result<(StatusCode, SubscriptionView), Problem> {
+) -> Result<(StatusCode, BilledSubscription), Problem> {
     let mut wanted = wanted;
     if asked.start_at.is_none() {
         (wanted.started_at, wanted.anchor_day) = (there.started_at, there.anchor_day);
     }
     if wanted == there {
-        return Ok((StatusCode::OK, SubscriptionView { subscription: there, billed_until: None }));
+        return Ok((StatusCode::OK, BilledSubscription { subscription: there, billed_until: None }));
     }
     Err(Problem::conflict(format!("{} exists with other terms; cancel it and start another", there.id)))
 }

@@ -1,0 +1,9 @@
+//! Billing on real engines: when a period closes, what late usage does, that a document is issued once, and what finance
+//! reads.
+
+pub mod closing;
+pub mod finance;
+pub mod late;
+pub mod lifecycle;
+pub mod once;
+mod support;
