@@ -43,7 +43,7 @@ CREATE TABLE IF NOT EXISTS usage_identities (
     INDEX seen_range first_seen TYPE minmax GRANULARITY 16
 ) ENGINE = MergeTree
 ORDER BY identity
-TTL stored_at + INTERVAL 100 DAY
+TTL stored_at + INTERVAL 100 DAY DELETE WHERE backfill = 0
 SETTINGS index_granularity = 256, fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- Records whose identity was counted before with the same body: seen, not counted.

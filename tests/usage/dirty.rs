@@ -49,6 +49,4 @@ pub async fn a_mark_that_was_renewed_stays(connection: &mut PgConnection) {
     // A slow worker that took an earlier mark of the same bucket clears none that was made after it was cleared.
     DirtyBuckets::mark(connection, std::slice::from_ref(&first), later).await.expect("marked again");
     assert_eq!(DirtyBuckets::clear(connection, &taken).await.expect("cleared"), 0);
-    let revision = DirtyBuckets::next_revision(connection).await.expect("a revision");
-    assert!(DirtyBuckets::next_revision(connection).await.expect("a revision") > revision);
 }

@@ -6,10 +6,8 @@ use bytes::Bytes;
 use talea_domain::error::FieldError;
 use talea_domain::event::{EventLimits, UsageEvent};
 use talea_domain::id::TenantId;
-use talea_platform::log::NewRecord;
+use talea_platform::log::{BACKFILL_HEADER, NewRecord};
 
-/// Header of a record whose event may be older than the window; only an administrator's request sets it.
-pub const BACKFILL_HEADER: &str = "talea-backfill";
 const CONTENT_TYPE_HEADER: &str = "content-type";
 const STRUCTURED: Bytes = Bytes::from_static(b"application/cloudevents+json");
 const YES: Bytes = Bytes::from_static(b"1");

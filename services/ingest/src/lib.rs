@@ -54,11 +54,7 @@ impl Ingest {
             tenant_burst: settings.tenant_burst,
             max_events_in_flight: settings.max_events_in_flight as u64,
         };
-        let event_limits = EventLimits {
-            max_leaves: config.metering.max_leaves,
-            max_text_bytes: config.metering.max_text_bytes,
-            ..EventLimits::default()
-        };
+        let event_limits = config.events.clone();
         let (max_events, max_body_bytes) = (settings.max_events, settings.max_body_bytes);
         Arc::new(Self { log, admission: Admission::new(limits), event_limits, max_events, max_body_bytes })
     }

@@ -43,18 +43,9 @@ impl Settings {
                 late: Duration::days(i64::try_from(metering.window_days).unwrap_or(i64::from(u16::MAX))),
                 future: Duration::minutes(i64::try_from(metering.future_minutes).unwrap_or(i64::from(u16::MAX))),
             },
-            limits: event_limits(config),
+            limits: config.events.clone(),
             block_events: metering.block_events,
             linger: std::time::Duration::from_millis(metering.block_linger_milliseconds),
         }
-    }
-}
-
-/// The same limits at ingest and in metering: what one takes the other reads.
-pub fn event_limits(config: &Config) -> EventLimits {
-    EventLimits {
-        max_leaves: config.metering.max_leaves,
-        max_text_bytes: config.metering.max_text_bytes,
-        ..EventLimits::default()
     }
 }

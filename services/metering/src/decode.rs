@@ -4,10 +4,8 @@
 use bytes::Bytes;
 use talea_domain::error::FieldError;
 use talea_domain::event::{EventLimits, UsageEvent};
-use talea_platform::log::LogRecord;
+use talea_platform::log::{BACKFILL_HEADER, LogRecord};
 
-/// Set by ingest for events of a backfill, which may be older than the window.
-pub const BACKFILL_HEADER: &str = "talea-backfill";
 /// CloudEvents Kafka binding 1.0, section 3.2: attributes travel as headers of this prefix.
 const BINARY_PREFIX: &str = "ce_";
 const CONTENT_TYPE: &str = "content-type";

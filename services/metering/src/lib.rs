@@ -16,7 +16,7 @@ mod partition;
 mod totals;
 mod verdict;
 
-pub use context::{GROUP, event_limits};
+pub use context::GROUP;
 
 use context::{Context, Settings};
 use std::sync::Arc;

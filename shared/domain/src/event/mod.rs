@@ -16,7 +16,6 @@ mod time;
 pub use dead_letter::{DeadLetterReason, Window, window};
 pub use identity::{Identity, identity_of};
 pub use limits::EventLimits;
-pub use structured::{inject_tenant, split_batch};
 
 pub(crate) use identity::{hash_128, hex_128};
 

@@ -1,4 +1,4 @@
-//! CloudEvents in structured JSON: one event, a batch, and the tenant that a bound key adds.
+//! CloudEvents in structured JSON.
 //!
 //! Attributes are borrowed from the bytes; only `data` is taken apart further. A member that occurs twice is refused:
 //! readers differ in which one they take, and then one event would have two identities.
@@ -8,7 +8,7 @@ use super::json::decode_text;
 use super::{EventLimits, UsageEvent};
 use crate::error::FieldError;
 use crate::id::TenantId;
-use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
 
@@ -43,48 +43,6 @@ pub(super) fn too_large(limits: &EventLimits) -> FieldError {
         format!("has more than {} bytes", limits.max_event_bytes),
         "send less data, or raise the setting events.max_event_bytes",
     )
-}
-
-/// Splits a JSON array of events without reading them. Refuses more than `max_events`.
-pub fn split_batch(bytes: &[u8], max_events: usize) -> Result<Vec<&RawValue>, FieldError> {
-    const WAY_OUT: &str = "send a JSON array of CloudEvents";
-    let text =
-        std::str::from_utf8(bytes).map_err(|_| FieldError::new("", "is not UTF-8", WAY_OUT))?;
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let batch = deserializer
-        .deserialize_seq(BatchVisitor { max_events })
-        .and_then(|batch| deserializer.end().map(|()| batch));
-    let (events, count) = batch
-        .map_err(|error| FieldError::new("", format!("is not a JSON array: {error}"), WAY_OUT))?;
-    if count > max_events {
-        return Err(FieldError::new(
-            "",
-            format!("has {count} events, more than {max_events}"),
-            "send smaller batches",
-        ));
-    }
-    Ok(events)
-}
-
-/// The event with a `tenantid`, so that whoever reads it from the log needs no API key. An event that has one, or is
-/// none at all, stays as it is.
-pub fn inject_tenant(raw: &[u8], tenant: &TenantId) -> Vec<u8> {
-    let lacks_tenant = Envelope::read(raw)
-        .is_ok_and(|envelope| envelope.values[Name::TenantId as usize].is_none());
-    let open = raw.iter().position(|byte| *byte == b'{');
-    let (true, Some(open)) = (lacks_tenant, open) else {
-        return raw.to_vec();
-    };
-    let (head, rest) = raw.split_at(open + 1);
-    let is_empty = rest.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'}');
-    let separator = if is_empty { "" } else { "," };
-    // A tenant's id has no character that JSON escapes.
-    [
-        head,
-        format!("\"tenantid\":\"{tenant}\"{separator}").as_bytes(),
-        rest,
-    ]
-    .concat()
 }
 
 /// The members of the event's object, not yet decoded.
@@ -191,30 +149,3 @@ impl<'de> Visitor<'de> for EnvelopeVisitor {
     }
 }
 
-/// Keeps the first `max_events` and counts the rest, so that memory stays bounded.
-struct BatchVisitor {
-    max_events: usize,
-}
-
-impl<'de> Visitor<'de> for BatchVisitor {
-    type Value = (Vec<&'de RawValue>, usize);
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON array")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        let mut events = Vec::new();
-        while events.len() < self.max_events {
-            match seq.next_element()? {
-                Some(event) => events.push(event),
-                None => return Ok((events, 0)),
-            }
-        }
-        let mut count = events.len();
-        while seq.next_element::<IgnoredAny>()?.is_some() {
-            count += 1;
-        }
-        Ok((events, count))
-    }
-}

@@ -1,6 +1,8 @@
 //! The rules between settings. Each refusal names the key and the way out.
 
 use super::{Config, ConfigError, LogKind};
+use crate::log::MAX_RECORD_BYTES;
+use crate::usage::recovery::IDENTITY_RETENTION_DAYS;
 
 pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     config.clock.start()?;
@@ -11,16 +13,11 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
         "is not below metering.window_days",
         "a record that can be replayed must still be remembered: lower it, or raise metering.window_days",
     )?;
-    require(
-        metering.window_days <= metering.identity_retention_days,
-        "metering.identity_retention_days",
-        "is below metering.window_days",
-        "raise it to at least metering.window_days",
-    )?;
     within("log.partitions", u64::from(config.log.partitions), 1, 1024)?;
-    within("metering.window_days", metering.window_days, 1, 3650)?;
+    within("metering.window_days", metering.window_days, 1, IDENTITY_RETENTION_DAYS.unsigned_abs())?;
     within("metering.block_events", metering.block_events as u64, 1, 1_000_000)?;
-    within("metering.max_leaves", metering.max_leaves as u64, 1, 1024)?;
+    within("events.max_leaves", config.events.max_leaves as u64, 1, 1024)?;
+    within("events.max_event_bytes", config.events.max_event_bytes as u64, 256, MAX_RECORD_BYTES as u64 / 2)?;
     within("metering.future_minutes", metering.future_minutes, 0, 60 * 24 * 31)?;
     within("ingest.max_events", config.ingest.max_events as u64, 1, 100_000)?;
     within("ingest.max_body_bytes", config.ingest.max_body_bytes as u64, 1024, 64 << 20)?;

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use talea_domain::event::EventLimits;
 
 /// The default configuration; it is also the manual.
 pub const DEFAULT: &str = include_str!("default.toml");
@@ -23,6 +24,7 @@ pub struct Config {
     pub clickhouse: ClickHouse,
     pub log: Log,
     pub ingest: Ingest,
+    pub events: EventLimits,
     pub metering: Metering,
     pub billing: Billing,
     pub quota: Quota,
@@ -101,14 +103,10 @@ pub struct Ingest {
 #[serde(deny_unknown_fields)]
 pub struct Metering {
     pub window_days: u64,
-    pub identity_retention_days: u64,
     pub future_minutes: u64,
     pub block_events: usize,
     pub block_linger_milliseconds: u64,
-    pub max_leaves: usize,
-    pub max_text_bytes: usize,
     pub bucket_quiet_seconds: u64,
-    pub dead_letter_days: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -204,7 +202,8 @@ mod tests {
     fn a_wrong_value_names_its_key_and_the_way_out() {
         for (key, value, says) in [
             ("log.retention_days", "35", "log.retention_days"),
-            ("metering.identity_retention_days", "10", "metering.identity_retention_days"),
+            ("metering.window_days", "101", "metering.window_days"),
+            ("events.max_leaves", "0", "events.max_leaves"),
             ("clock.test", "yesterday", "clock.test"),
             ("log.partitions", "0", "log.partitions"),
             ("postgres.role_secret", "short", "postgres.role_secret"),

@@ -32,6 +32,9 @@ pub const MAX_RECORD_BYTES: usize = 1 << 20;
 /// Where append times come from when the log does not stamp them itself.
 pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
 
+/// Header that ingest sets to `1` for events of a backfill, which may be older than the window.
+pub const BACKFILL_HEADER: &str = "talea-backfill";
+
 /// What a producer hands to the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewRecord {

@@ -123,17 +123,6 @@ impl DirtyBuckets {
         Ok(done.rows_affected())
     }
 
-    /// A revision for `buckets::recompute`, higher than those of earlier calls. Ask before events are read. Restored into another
-    /// Postgres cluster the numbers begin anew: rebuild the buckets then.
-    ///
-    /// # Errors
-    /// From the database.
-    pub async fn next_revision(connection: &mut PgConnection) -> Result<u64, sqlx::Error> {
-        let transaction: i64 =
-            sqlx::query_scalar("SELECT pg_current_xact_id()::text::bigint").fetch_one(connection).await?;
-        Ok(transaction.unsigned_abs())
-    }
-
     /// The marked buckets of one tenant and event type that touch a range, for [`super::query::usage`].
     ///
     /// # Errors

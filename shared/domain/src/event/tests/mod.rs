@@ -246,15 +246,6 @@ fn the_keys_tenant_stands_in_and_never_gives_way() {
         !error.to_string().contains("acme"),
         "tells nothing about the other tenant: {error}"
     );
-
-    let injected = inject_tenant(unnamed.as_bytes(), &acme);
-    assert_eq!(
-        UsageEvent::parse_structured(&injected, None, &limits),
-        read(&named, None)
-    );
-    assert_eq!(inject_tenant(&injected, &other), injected);
-    assert_eq!(inject_tenant(b" { } ", &acme), br#" {"tenantid":"acme" } "#);
-    assert_eq!(inject_tenant(b"nothing", &acme), b"nothing");
 }
 
 #[test]
@@ -308,37 +299,6 @@ fn the_binary_binding_gives_the_same_event() {
         )),
         "ce_id"
     );
-}
-
-#[test]
-fn a_batch_is_split_and_bounded() {
-    let split = |text: &str| {
-        split_batch(text.as_bytes(), 3)
-            .map(|events| events.iter().map(|event| event.get().to_owned()).collect())
-    };
-    assert_eq!(split("[]"), Ok(vec![]));
-    assert_eq!(
-        split(r#" [ {"a":[1]} , 2,"x"] "#),
-        Ok(vec![
-            r#"{"a":[1]}"#.to_owned(),
-            "2".to_owned(),
-            r#""x""#.to_owned()
-        ])
-    );
-    assert_eq!(
-        split("[1,2,3,4,5]").expect_err("too many").reason,
-        "has 5 events, more than 3"
-    );
-    for text in ["", "{}", "[1,", "[1]]", "[1 2]", "\u{feff}[]"] {
-        assert!(
-            split(text)
-                .expect_err(text)
-                .reason
-                .contains("not a JSON array"),
-            "{text}"
-        );
-    }
-    assert!(split_batch(b"[\"\xff\"]", 3).is_err());
 }
 
 #[test]

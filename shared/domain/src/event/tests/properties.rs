@@ -136,7 +136,5 @@ proptest! {
         let limits = EventLimits::default();
         let _ = UsageEvent::parse_structured(&bytes, None, &limits);
         let _ = UsageEvent::parse_structured(with_data(&text).as_bytes(), None, &limits);
-        let _ = split_batch(&bytes, 10);
-        let _ = split_batch(text.as_bytes(), 10);
     }
 }
