@@ -7,6 +7,7 @@
 mod api;
 mod catalogue;
 mod journal;
+mod latency;
 mod proof;
 mod report;
 pub mod sender;
@@ -127,8 +128,12 @@ async fn play(config: &Config, arguments: &DemoArguments, folder: &Path, json: b
     let agrees = finding["agrees"] == true;
     stage.done(if agrees { "the auditor agrees" } else { "THE AUDITOR DISAGREES" });
 
+    let stage = Stage::begin("latency");
+    let latency = latency::measure(config, &api).await?;
+    stage.done(&format!("{} quota signals awaited one by one", latency.len()));
+
     let timing = report::Timing { total: began.elapsed(), sending: sent_in, until_counted: finished_in };
-    let report = report::gather(config, &api, &journal, finding, server.restarts(), &timing).await?;
+    let report = report::gather(config, &api, &journal, finding, server.restarts(), &timing, &latency).await?;
     if json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {

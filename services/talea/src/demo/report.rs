@@ -33,6 +33,7 @@ pub async fn gather(
     proof: Value,
     restarts: u32,
     timing: &Timing,
+    latency: &[u64],
 ) -> anyhow::Result<Value> {
     let (accepted, rejected) = sent(journal)?;
     let stored = stored(config).await?;
@@ -44,7 +45,7 @@ pub async fn gather(
         "usage": usage(api).await?,
         "invoices": invoices(api).await?,
         "signals": signals,
-        "signal_latency_milliseconds": signal_latency(&api.metrics().await?),
+        "signal_latency_milliseconds": quantiles(latency),
         "restarts": restarts,
         "timing_milliseconds": {
             "total": milliseconds(timing.total),
@@ -54,6 +55,12 @@ pub async fn gather(
         "counted_per_second": u128::from(counted) * 1000 / milliseconds(timing.until_counted).max(1),
         "proof": proof,
     }))
+}
+
+/// Of sorted milliseconds.
+fn quantiles(sorted: &[u64]) -> Value {
+    let at = |percent: usize| sorted.get((sorted.len() * percent / 100).min(sorted.len().saturating_sub(1)));
+    json!({ "probes": sorted.len(), "p50": at(50), "p90": at(90), "highest": sorted.last() })
 }
 
 fn milliseconds(duration: Duration) -> u128 {
@@ -160,26 +167,6 @@ async fn invoices(api: &Api) -> anyhow::Result<Value> {
     Ok(json!({ "finalized": all.len(), "total_minor_by_currency": totals, "shown": shown }))
 }
 
-/// Quantiles of the time from an event's acknowledgement to its signal, as the server measured them.
-fn signal_latency(metrics: &str) -> Value {
-    let mut quantiles = serde_json::Map::new();
-    let buckets: Vec<(String, u64)> = metrics
-        .lines()
-        .filter(|line| line.starts_with("talea_quota_signal_seconds_bucket{"))
-        .filter_map(|line| {
-            let bound = line.split("le=\"").nth(1)?.split('"').next()?;
-            Some((bound.to_owned(), line.rsplit(' ').next()?.parse().ok()?))
-        })
-        .collect();
-    let total = buckets.last().map_or(0, |(_, count)| *count);
-    for (name, percent) in [("p50_at_most_seconds", 50), ("p99_at_most_seconds", 99)] {
-        let bound = buckets.iter().find(|(_, count)| total > 0 && count * 100 >= total * percent);
-        quantiles.insert(name.to_owned(), bound.map_or(Value::Null, |(bound, _)| bound.clone().into()));
-    }
-    quantiles.insert("signals".to_owned(), total.into());
-    quantiles.into()
-}
-
 /// The report for people.
 pub fn text(report: &Value) -> String {
     let mut out = String::from("\nWhat was sent, and what became of it\n");
@@ -264,10 +251,12 @@ fn signals_text(out: &mut String, report: &Value) {
     let latency = &report["signal_latency_milliseconds"];
     let _ = writeln!(
         out,
-        "\nQuota signals: {}; from acknowledgement to signal p50 <= {} s, p99 <= {} s",
+        "\nQuota signals: {}; from acknowledgement to signal p50 {} ms, p90 {} ms, highest {} ms over {} probes",
         signals.len(),
-        shown(&latency["p50_at_most_seconds"]),
-        shown(&latency["p99_at_most_seconds"])
+        shown(&latency["p50"]),
+        shown(&latency["p90"]),
+        shown(&latency["highest"]),
+        shown(&latency["probes"])
     );
     for signal in signals.iter().take(SHOWN_SIGNALS) {
         let _ = writeln!(

@@ -1,0 +1,79 @@
+//! How long from an event's acknowledgement to the quota signal that it causes, as a customer sees it: one event at a
+//! time over HTTP, and a consumer of the quota topic beside it.
+
+use super::api::Api;
+use super::catalogue::API_REQUEST;
+use anyhow::{Context, bail};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+use talea_platform::config::Config;
+use talea_platform::log::{Consumer, Delivery, topic};
+use talea_platform::runtime::Platform;
+
+const GROUP: &str = "talea-demo-latency";
+const TENANT: &str = "latency-probe";
+/// Every one of these thresholds is crossed by one event more.
+const THRESHOLDS: [u32; 10] = [100, 200, 300, 400, 500, 600, 700, 800, 900, 1000];
+const PROBES: usize = 3;
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Milliseconds of each probe, sorted.
+pub async fn measure(config: &Config, api: &Api) -> anyhow::Result<Vec<u64>> {
+    let platform = Platform::connect(config.clone()).await?;
+    let mut consumer = platform.log.subscribe(GROUP, topic::QUOTA).await?;
+    let now = api.get("/v1/test-clock").await?["now"].clone();
+    let plan = json!({ "key": "probe", "name": "Probe", "prices": [], "limits": [{ "feature": "api_calls", "meter": "api_calls",
+        "amount": "1", "kind": "soft", "thresholds_percent": THRESHOLDS, "period": "billing" }] });
+    api.post("/v1/plans", &plan).await?;
+    let mut taken = Vec::new();
+    for probe in 0..PROBES {
+        let tenant = format!("{TENANT}-{probe}");
+        let body = json!({ "tenant_id": tenant, "name": "Probe", "zone": "UTC", "plan": "probe", "currency": "USD", "start_at": now });
+        api.post("/v1/tenants", &body).await?;
+        known(api, &tenant).await?;
+        for event in 0..THRESHOLDS.len() {
+            api.post("/v1/events", &call(&tenant, event, &now)).await?;
+            let acknowledged = Instant::now();
+            wait_for_signal(consumer.as_mut(), &tenant).await?;
+            taken.push(u64::try_from(acknowledged.elapsed().as_millis()).unwrap_or(u64::MAX));
+        }
+    }
+    consumer.close().await;
+    platform.databases.close().await;
+    taken.sort_unstable();
+    Ok(taken)
+}
+
+fn call(tenant: &str, event: usize, now: &Value) -> Value {
+    json!({ "specversion": "1.0", "id": format!("probe-{event}"), "source": "//probe", "type": API_REQUEST, "time": now,
+        "tenantid": tenant, "data": { "endpoint": "/probe", "region": "here" } })
+}
+
+/// Waits until the quota service knows the new tenant's limit.
+async fn known(api: &Api, tenant: &str) -> anyhow::Result<()> {
+    let began = Instant::now();
+    while let Err(error) = api.get(&format!("/v1/tenants/{tenant}/entitlements/api_calls")).await {
+        if began.elapsed() > PATIENCE {
+            return Err(error.context("the quota service does not know the new tenant"));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
+async fn wait_for_signal(consumer: &mut dyn Consumer, tenant: &str) -> anyhow::Result<()> {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let delivery = tokio::time::timeout_at(deadline, consumer.next()).await.context("no quota signal came")??;
+        let Delivery::Records { records, .. } = delivery else { continue };
+        for record in records {
+            let signal: Value = serde_json::from_slice(&record.value).context("a quota signal that is no JSON")?;
+            if signal["tenantid"].as_str().is_none() {
+                bail!("a quota signal without a tenant: {signal}");
+            }
+            if signal["tenantid"] == tenant {
+                return Ok(());
+            }
+        }
+    }
+}
