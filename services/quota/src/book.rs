@@ -73,18 +73,15 @@ impl Book {
     }
 
     /// Brings every tenant whose features changed with time to `now`: new periods, started and ended subscriptions.
-    /// Answers the first tenant that cannot be brought there.
-    pub fn tick(&mut self, now: DateTime<Utc>) -> Result<(), (TenantId, PeriodError)> {
+    /// Answers the tenants that cannot be brought there; they keep nobody else from it, and are tried again next time.
+    pub fn tick(&mut self, now: DateTime<Utc>) -> Vec<(TenantId, PeriodError)> {
         let late: Vec<TenantId> = self
             .tenants
             .iter()
             .filter(|(_, tenant)| tenant.features.valid_until <= now)
             .map(|(id, _)| id.clone())
             .collect();
-        for id in late {
-            self.turn(&id, now).map_err(|error| (id, error))?;
-        }
-        Ok(())
+        late.into_iter().filter_map(|id| Some((id.clone(), self.turn(&id, now).err()?))).collect()
     }
 
     fn turn(&mut self, id: &TenantId, now: DateTime<Utc>) -> Result<(), PeriodError> {

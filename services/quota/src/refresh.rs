@@ -53,7 +53,10 @@ pub async fn pass(shared: Arc<Shared>) -> anyhow::Result<Outcome> {
     shared.terms_known.reach();
     shared.totals_wanted.notify_one();
     shared.signals_due.notify_one();
-    ticked.map_err(|(tenant, error)| anyhow::Error::from(error).context(format!("features of tenant {tenant}")))?;
+    for (tenant, error) in ticked {
+        metrics::counter!("talea_quota_terms_unusable_total").increment(1);
+        tracing::error!(tenant.id = %tenant, %error, "quota.terms_unusable");
+    }
     Ok(Outcome::Idle)
 }
 

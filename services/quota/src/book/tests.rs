@@ -167,11 +167,11 @@ fn a_new_period_resets_by_the_clock_alone() {
     assert_eq!(used(&book, "2026-10-31T23:59:59Z"), Some(10.into()));
     // A check sees the new period also before the tick.
     assert_eq!(used(&book, "2026-11-01T00:00:00Z"), Some(3.into()));
-    book.tick(at("2026-11-01T00:00:00Z")).expect("in range");
+    assert_eq!(book.tick(at("2026-11-01T00:00:00Z")), []);
     assert_eq!(record_due(&mut book), ["reset 0"]);
     assert_eq!(used(&book, "2026-11-02T00:00:00Z"), Some(3.into()));
     // A test clock may jump far.
-    book.tick(at("2027-03-05T00:00:00Z")).expect("in range");
+    assert_eq!(book.tick(at("2027-03-05T00:00:00Z")), []);
     assert_eq!(record_due(&mut book), Vec::<String>::new());
     assert_eq!(used(&book, "2027-03-05T00:00:00Z"), Some(Decimal::ZERO));
 }
@@ -205,4 +205,17 @@ fn what_is_unknown_is_nothing() {
     assert_eq!(book.ask(&acme(), &feature, at(OCTOBER)), Ok(Known::Nothing));
     assert_eq!(book.features(&other, at(OCTOBER)), Ok(None));
     assert_eq!(book.features(&acme(), at(OCTOBER) + Duration::days(1)), Ok(Some(vec![tokens()])));
+}
+
+#[test]
+fn a_tenant_whose_terms_cannot_be_counted_keeps_nobody_else_back() {
+    let mut book = loaded(vec![stored(1, 1, "2026-10-10T00:00:00Z", 5)]);
+    let other = TenantId::parse("another").expect("a key");
+    book.set_terms(&other, terms(None), at(OCTOBER)).expect("in range");
+    // Beyond the years that can be counted: each is named, and tried again.
+    let far = DateTime::from_timestamp(250_000_000_000, 0).expect("in range of chrono");
+    assert_eq!(book.tick(far).len(), 2);
+    assert_eq!(book.tick(far).len(), 2);
+    assert_eq!(book.tick(at("2026-11-01T00:00:00Z")), []);
+    assert_eq!(used(&book, "2026-11-01T00:00:00Z"), Some(Decimal::ZERO));
 }
