@@ -4,8 +4,8 @@
 use super::Candidate;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
-use std::collections::{BTreeMap, HashMap};
-use talea_domain::id::{MeterKey, TenantId};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use talea_domain::id::{InvoiceId, MeterKey, TenantId};
 use talea_domain::invoice::{BilledLine, InvoiceLine};
 use talea_domain::party::Party;
 use talea_domain::period::Period;
@@ -38,7 +38,8 @@ pub async fn closed_windows(
     const WINDOWS: &str = "SELECT k.place, b.period_start, b.period_end, b.cut \
         FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k(tenant_id, subscription_id, place) \
         JOIN billed_periods b USING (tenant_id, subscription_id) ORDER BY k.place, b.period_start";
-    let rows: Vec<(i64, DateTime<Utc>, DateTime<Utc>, Vec<i64>)> = sqlx::query_as(WINDOWS)
+    type Row = (i64, DateTime<Utc>, DateTime<Utc>, Vec<i64>);
+    let rows: Vec<Row> = sqlx::query_as(WINDOWS)
         .bind(tenants(candidates))
         .bind(subscriptions(candidates))
         .fetch_all(&mut *connection)
@@ -138,19 +139,20 @@ pub async fn parties(
     Ok(parties)
 }
 
-/// Which of these invoices are there, by status.
-pub async fn statuses(
+/// Which of these invoices are there, as drafts or issued.
+pub async fn existing<'a>(
     connection: &mut PgConnection,
-    invoices: &[(&str, String)],
-) -> anyhow::Result<HashMap<String, String>> {
-    const STATUSES: &str = "SELECT i.id, i.status FROM unnest($1::text[], $2::text[]) AS k(tenant_id, id) \
+    invoices: impl IntoIterator<Item = (&'a TenantId, &'a InvoiceId)>,
+) -> anyhow::Result<HashSet<(TenantId, InvoiceId)>> {
+    const EXISTING: &str = "SELECT i.tenant_id, i.id FROM unnest($1::text[], $2::text[]) AS k(tenant_id, id) \
         JOIN invoices i USING (tenant_id, id)";
-    let rows: Vec<(String, String)> = sqlx::query_as(STATUSES)
-        .bind(invoices.iter().map(|(tenant, _)| *tenant).collect::<Vec<_>>())
-        .bind(invoices.iter().map(|(_, id)| id.as_str()).collect::<Vec<_>>())
-        .fetch_all(connection)
-        .await?;
-    Ok(rows.into_iter().collect())
+    let (tenants, ids): (Vec<&str>, Vec<&str>) =
+        invoices.into_iter().map(|(tenant, id)| (tenant.as_str(), id.as_str())).unzip();
+    if ids.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let rows: Vec<(String, String)> = sqlx::query_as(EXISTING).bind(tenants).bind(ids).fetch_all(connection).await?;
+    rows.into_iter().map(|(tenant, id)| Ok((TenantId::parse(&tenant)?, InvoiceId::parse(&id)?))).collect()
 }
 
 /// From Postgres' ordinality, which counts from 1.

@@ -57,20 +57,13 @@ async fn decide_whether_issued(run: &Run<'_>, closings: &mut [Closing]) -> anyho
         let is_correction = closing.candidate.moment.revision > 0;
         closing.issued = !closing.document.invoice.is_empty() || (empty_ones && !is_correction);
     }
-    let id = |closing: &Closing| closing.document.invoice.id.to_string();
-    let ids: Vec<_> = closings
-        .iter()
-        .filter(|closing| !closing.issued)
-        .map(|closing| (closing.candidate.subscription.tenant.as_str(), id(closing)))
-        .collect();
-    if ids.is_empty() {
-        return Ok(());
-    }
     let mut tx = run.context.platform.databases.worker.begin().await?;
-    let drafted = billed::statuses(&mut tx, &ids).await?;
+    let empty = closings.iter().filter(|closing| !closing.issued).map(|closing| &closing.document.invoice);
+    let drafted = billed::existing(&mut tx, empty.map(|invoice| (&invoice.tenant, &invoice.id))).await?;
     tx.commit().await?;
     for closing in closings.iter_mut() {
-        closing.issued |= drafted.contains_key(closing.document.invoice.id.as_str());
+        let invoice = &closing.document.invoice;
+        closing.issued |= drafted.contains(&(invoice.tenant.clone(), invoice.id.clone()));
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 use super::document::assembled;
 use super::{Candidate, Refused, Run, billed};
+use talea_domain::id::InvoiceId;
 use talea_domain::invoice::{Invoice, invoice_id};
 use talea_domain::journal::JournalEvent;
 use talea_domain::tenant::TenantScope;
@@ -34,16 +35,17 @@ pub async fn draft(run: &mut Run<'_>, waiting: Vec<Candidate>) -> anyhow::Result
 }
 
 async fn undrafted(run: &Run<'_>, waiting: Vec<Candidate>) -> anyhow::Result<Vec<Candidate>> {
-    let id = |it: &Candidate| invoice_id(&it.subscription.id, it.moment.at, it.moment.revision);
-    let untried: Vec<Candidate> = waiting.into_iter().filter(|it| !run.context.is_draft_tried(&id(it))).collect();
+    let named = |it: Candidate| (invoice_id(&it.subscription.id, it.moment.at, it.moment.revision), it);
+    let untried: Vec<(InvoiceId, Candidate)> =
+        waiting.into_iter().map(named).filter(|(id, _)| !run.context.is_draft_tried(id)).collect();
     if untried.is_empty() {
-        return Ok(untried);
+        return Ok(Vec::new());
     }
-    let ids: Vec<_> = untried.iter().map(|it| (it.subscription.tenant.as_str(), id(it).to_string())).collect();
     let mut tx = run.context.platform.databases.worker.begin().await?;
-    let there = billed::statuses(&mut tx, &ids).await?;
+    let there = billed::existing(&mut tx, untried.iter().map(|(id, it)| (&it.subscription.tenant, id))).await?;
     tx.commit().await?;
-    Ok(untried.into_iter().filter(|it| !there.contains_key(id(it).as_str())).collect())
+    let is_new = |(id, it): &(InvoiceId, Candidate)| !there.contains(&(it.subscription.tenant.clone(), id.clone()));
+    Ok(untried.into_iter().filter(is_new).map(|(_, it)| it).collect())
 }
 
 async fn record(run: &mut Run<'_>, drafts: &[Invoice]) -> anyhow::Result<()> {
@@ -59,9 +61,9 @@ async fn record(run: &mut Run<'_>, drafts: &[Invoice]) -> anyhow::Result<()> {
     let mut tx = run.context.platform.databases.worker.begin().await?;
     // Whoever issues one of them meanwhile holds the journal: what is issued then is not drafted any more.
     sqlx::query("SELECT position FROM journal_head FOR UPDATE").execute(&mut *tx).await?;
-    let ids: Vec<_> = drafts.iter().map(|it| (it.tenant.as_str(), it.id.to_string())).collect();
-    let there = billed::statuses(&mut tx, &ids).await?;
-    let decisions = drafts.iter().filter(|it| !there.contains_key(it.id.as_str())).map(decision).collect();
+    let there = billed::existing(&mut tx, drafts.iter().map(|it| (&it.tenant, &it.id))).await?;
+    let is_new = |it: &&Invoice| !there.contains(&(it.tenant.clone(), it.id.clone()));
+    let decisions = drafts.iter().filter(is_new).map(decision).collect();
     let appended = journal::append_new(&mut tx, decisions).await?;
     tx.commit().await?;
     run.summary.drafted += appended.recorded.len() as u64;

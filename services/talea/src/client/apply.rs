@@ -124,8 +124,8 @@ fn outcome(answer: &Answer) -> &'static str {
 fn show_keys(body: &Value) {
     for key in body["keys"].as_array().into_iter().flatten() {
         let scopes: Vec<&str> = key["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        if let Some(secret) = key["key"].as_str() {
-            println!("  key {} ({}): {secret}", table::text(&key["id"]), scopes.join(", "));
+        if let Some(secret) = key["secret"].as_str() {
+            println!("  {} ({}): {secret}", table::text(&key["key_id"]), scopes.join(", "));
             println!("  keep it now, it is not shown again");
         }
     }

@@ -1,5 +1,5 @@
-//! Starting a subscription. Its id comes from the caller, or from the `Idempotency-Key`, so that a request that is sent
-//! twice starts one.
+//! Starting a subscription. Its id is drawn, or follows from the `Idempotency-Key`, so that a request that is sent twice
+//! starts one.
 
 use super::{BilledSubscription, append, instant, problem};
 use crate::context::Context;
@@ -25,9 +25,6 @@ use talea_platform::random;
 #[derive(Debug, Clone, Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewSubscription {
-    /// `sub_…`; made when it is left out.
-    #[serde(default)]
-    pub id: Option<SubscriptionId>,
     #[serde(alias = "tenant")]
     pub tenant_id: TenantId,
     pub plan: PlanKey,
@@ -64,7 +61,7 @@ pub async fn start(
     Json(asked): Json<NewSubscription>,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Finance)?;
-    let id = asked.id.clone().map_or_else(|| new_id(&caller, &headers, &asked.tenant_id), Ok)?;
+    let id = new_id(&caller, &headers, &asked.tenant_id)?;
     let request = IdempotentRequest {
         app: &context.platform.databases.app,
         caller: &caller,
@@ -91,9 +88,6 @@ async fn record(
     asked: &NewSubscription,
 ) -> Result<(StatusCode, BilledSubscription), Problem> {
     let tenant = caller.tenant(&asked.tenant_id)?;
-    if !id.as_str().starts_with("sub_") {
-        return Err(FieldError::new("/id", "is no subscription's id", "begin it with sub_, or leave it out").into());
-    }
     let now = context.now().trunc_subsecs(6);
     let mut tx = context.platform.databases.app.tenant(&tenant).await.map_err(Problem::internal)?;
     let zone = zone(&mut tx, &tenant, asked).await?;
