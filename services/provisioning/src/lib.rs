@@ -6,6 +6,7 @@
 
 mod api;
 mod consumer;
+mod key_view;
 mod lifecycle;
 mod onboarding;
 mod policy;
@@ -13,8 +14,9 @@ mod reconcile;
 mod shared;
 mod tenant_view;
 
-pub use api::{KeyCreated, KeyView, Keys, Onboarded};
+pub use api::Onboarded;
 pub use consumer::GROUP;
+pub use key_view::{KeyCreated, KeyView, Keys};
 pub use onboarding::{Onboarding, WantedKey};
 pub use tenant_view::{SubscriptionView, TenantView};
 

@@ -1,11 +1,11 @@
 //! API keys: bound to a tenant, or to none. A secret is in the answer that makes it, and nowhere after that.
 
+use crate::key_view::{KeyCreated, Keys, read};
 use crate::onboarding::WantedKey;
 use crate::shared::Shared;
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
-use serde::Serialize;
 use sqlx::PgConnection;
 use std::sync::Arc;
 use talea_domain::id::{ApiKeyId, TenantId};
@@ -13,56 +13,9 @@ use talea_domain::journal::{ApiKeyRevoked, JournalEvent};
 use talea_domain::tenant::{Scope, TenantScope};
 use talea_platform::http::{Caller, Json, Path, Problem};
 use talea_platform::journal::{self, Decision};
-use talea_platform::keys::{NewKey, new_key};
+use talea_platform::keys::new_key;
 use talea_platform::postgres::Tx;
 use talea_platform::random;
-
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct KeyView {
-    pub key_id: ApiKeyId,
-    pub label: String,
-    pub scopes: Vec<Scope>,
-    /// The only tenant it may act for; absent for every tenant.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tenant_id: Option<TenantId>,
-    pub created_at: DateTime<Utc>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub revoked_at: Option<DateTime<Utc>>,
-}
-
-/// A key, and once its secret.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct KeyCreated {
-    #[serde(flatten)]
-    pub key: KeyView,
-    /// Send it as `Authorization: Bearer …`. Shown only by the request that made the key.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub secret: Option<String>,
-}
-
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct Keys {
-    pub data: Vec<KeyView>,
-}
-
-impl KeyCreated {
-    pub fn without_secret(key: KeyView) -> Self {
-        Self { key, secret: None }
-    }
-
-    pub fn shown_once(key: NewKey) -> Self {
-        let created = key.created;
-        let view = KeyView {
-            key_id: created.key_id,
-            label: created.label,
-            scopes: created.scopes,
-            tenant_id: created.tenant_id,
-            created_at: created.created_at,
-            revoked_at: None,
-        };
-        Self { key: view, secret: Some(key.shown.reveal().to_owned()) }
-    }
-}
 
 /// Make an API key that is bound to a tenant.
 #[utoipa::path(
@@ -137,7 +90,7 @@ pub async fn list_tenant_keys(
     caller.require(Scope::Admin)?;
     let mut tx = begin(&shared, Some(&tenant)).await?;
     require_tenant(&mut tx, &tenant).await?;
-    Ok(Json(Keys { data: bound_keys(&mut tx, &tenant).await? }))
+    Ok(Json(Keys { data: read(&mut tx, &TenantScope::from(&*tenant)).await? }))
 }
 
 /// The API keys that are bound to no tenant, revoked ones among them. Never their secrets.
@@ -202,11 +155,6 @@ pub async fn delete_key(
     revoke(&shared, &caller, tx, TenantScope::Global, key).await
 }
 
-/// The keys of a tenant, where the connection may see them.
-pub async fn bound_keys(connection: &mut PgConnection, tenant: &TenantId) -> Result<Vec<KeyView>, Problem> {
-    read(connection, &TenantScope::from(tenant)).await
-}
-
 async fn begin(shared: &Shared, tenant: Option<&TenantId>) -> Result<Tx, Problem> {
     let app = &shared.platform.databases.app;
     match tenant {
@@ -214,42 +162,6 @@ async fn begin(shared: &Shared, tenant: Option<&TenantId>) -> Result<Tx, Problem
         None => app.global().await,
     }
     .map_err(Problem::internal)
-}
-
-/// 404 where there is no such tenant.
-async fn require_tenant(connection: &mut PgConnection, tenant: &TenantId) -> Result<(), Problem> {
-    let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM tenants WHERE tenant_id = $1)")
-        .bind(tenant.as_str())
-        .fetch_one(connection)
-        .await
-        .map_err(Problem::internal)?;
-    if exists { Ok(()) } else { Err(Problem::not_found()) }
-}
-
-type Row = (String, String, Vec<String>, DateTime<Utc>, Option<DateTime<Utc>>);
-
-async fn read(connection: &mut PgConnection, scope: &TenantScope) -> Result<Vec<KeyView>, Problem> {
-    const READ: &str =
-        "SELECT id, label, scopes, created_at, revoked_at FROM api_keys WHERE tenant_id = $1 ORDER BY created_at, id";
-    let rows: Vec<Row> =
-        sqlx::query_as(READ).bind(scope.as_str()).fetch_all(connection).await.map_err(Problem::internal)?;
-    let tenant_id = match scope {
-        TenantScope::Tenant(tenant) => Some(tenant.clone()),
-        TenantScope::Global => None,
-    };
-    rows.into_iter()
-        .map(|(id, label, scopes, created_at, revoked_at)| {
-            let scopes: Option<Vec<Scope>> = scopes.iter().map(|scope| Scope::parse(scope)).collect();
-            Ok(KeyView {
-                key_id: ApiKeyId::parse(&id).map_err(Problem::internal)?,
-                label,
-                scopes: scopes.ok_or_else(|| Problem::internal(format!("key {id} has an unknown scope")))?,
-                tenant_id: tenant_id.clone(),
-                created_at,
-                revoked_at,
-            })
-        })
-        .collect()
 }
 
 async fn create(
@@ -296,4 +208,14 @@ fn decision(tenant: TenantScope, event: JournalEvent, now: DateTime<Utc>, caller
         actor: caller.actor(),
         idempotency_key: None,
     }
+}
+
+/// 404 where there is no such tenant.
+async fn require_tenant(connection: &mut PgConnection, tenant: &TenantId) -> Result<(), Problem> {
+    let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM tenants WHERE tenant_id = $1)")
+        .bind(tenant.as_str())
+        .fetch_one(connection)
+        .await
+        .map_err(Problem::internal)?;
+    if exists { Ok(()) } else { Err(Problem::not_found()) }
 }

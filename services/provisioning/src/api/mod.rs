@@ -5,7 +5,6 @@ mod onboard;
 mod state;
 mod tenants;
 
-pub use keys::{KeyCreated, KeyView, Keys};
 pub use onboard::Onboarded;
 
 use crate::shared::Shared;

@@ -1,6 +1,6 @@
 //! `POST /v1/tenants`.
 
-use super::keys::{KeyCreated, KeyView, bound_keys};
+use crate::key_view::{self, KeyCreated, KeyView};
 use crate::onboarding::{Existing, Onboarding, WantedKey, key_bits, subscription_id};
 use crate::shared::Shared;
 use crate::tenant_view::{self, TenantView};
@@ -71,7 +71,7 @@ pub async fn post_tenant(
 async fn repeated(shared: &Shared, request: &Onboarding) -> Result<Option<Onboarded>, Problem> {
     let mut tx = shared.platform.databases.app.tenant(&request.tenant_id).await.map_err(Problem::internal)?;
     let Some(tenant) = tenant_view::find(&mut tx, &request.tenant_id).await? else { return Ok(None) };
-    let keys = bound_keys(&mut tx, &request.tenant_id).await?;
+    let keys = key_view::read(&mut tx, &TenantScope::from(&request.tenant_id)).await?;
     let party = parties::find(&mut tx, &request.tenant_id, None).await.map_err(Problem::internal)?;
     let existing = Existing {
         zone: tenant.zone.parse().map_err(Problem::internal)?,

@@ -1,4 +1,5 @@
 use super::*;
+use crate::live::Place;
 use chrono::Duration;
 use std::sync::Arc;
 use talea_domain::entitlement::{LimitChanged, SignalKind};
