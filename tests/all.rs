@@ -10,6 +10,7 @@ mod isolation;
 mod log;
 mod openapi;
 mod postgres;
+mod proof;
 mod quota;
 mod recovery;
 mod suites;

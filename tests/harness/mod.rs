@@ -12,7 +12,7 @@ pub mod wait;
 pub use databases::TestDatabases;
 pub use events::{Event, event};
 pub use platform::TestPlatform;
-pub use server::TestServer;
+pub use server::{Answer, TestServer};
 pub use stage::{LogChoice, Stage};
 pub use wait::eventually;
 
