@@ -34,8 +34,8 @@ pub async fn run(config: &Config, arguments: &ApplyArguments, json: bool) -> any
         let name = document.name();
         let answer = client.post(document.route(), &document.body).await.with_context(|| name.clone())?;
         if !json {
-            println!("{name} {}", outcome(&answer));
-            show_keys(&answer.body);
+            table::line(format!("{name} {}", outcome(&answer)))?;
+            show_keys(&answer.body)?;
         }
         applied.push(json!({ "kind": document.kind.word(), "outcome": outcome(&answer), "answer": answer.body }));
     }
@@ -121,14 +121,15 @@ fn outcome(answer: &Answer) -> &'static str {
 }
 
 /// Secrets of new keys: the server shows them once, so they are shown here.
-fn show_keys(body: &Value) {
+fn show_keys(body: &Value) -> anyhow::Result<()> {
     for key in body["keys"].as_array().into_iter().flatten() {
         let scopes: Vec<&str> = key["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         if let Some(secret) = key["secret"].as_str() {
-            println!("  {} ({}): {secret}", table::text(&key["key_id"]), scopes.join(", "));
-            println!("  keep it now, it is not shown again");
+            table::line(format!("  {} ({}): {secret}", table::text(&key["key_id"]), scopes.join(", ")))?;
+            table::line("  keep it now, it is not shown again")?;
         }
     }
+    Ok(())
 }
 
 #[cfg(test)]

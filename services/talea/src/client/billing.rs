@@ -40,7 +40,7 @@ pub async fn run(config: &Config, command: &BillingCommand, json: bool) -> anyho
 }
 
 fn show_summary(summary: &Value) -> anyhow::Result<()> {
-    println!("billing run as of {}", text(&summary["as_of"]));
+    table::line(format!("billing run as of {}", text(&summary["as_of"])))?;
     let rows = [
         ("invoices issued", "finalized"),
         ("drafts made", "drafted"),
@@ -49,18 +49,22 @@ fn show_summary(summary: &Value) -> anyhow::Result<()> {
         ("waiting for metering", "waiting_for_metering"),
         ("refused", "refused_count"),
     ];
-    table::print(&["what", "count"], &[1], rows.map(|(what, member)| vec![what.to_owned(), text(&summary[member])]));
+    let rows = rows.map(|(what, member)| vec![what.to_owned(), text(&summary[member])]);
+    table::print(&["what", "count"], &[1], rows)?;
     for refused in summary["refused"].as_array().into_iter().flatten() {
         let part = |name: &str| text(&refused[name]);
-        println!("refused: {} of {}: {}", part("subscription_id"), part("tenant_id"), part("reason"));
+        let (subscription, tenant) = (part("subscription_id"), part("tenant_id"));
+        table::line(format!("refused: {subscription} of {tenant}: {}", part("reason")))?;
     }
     Ok(())
 }
 
 fn show_status(status: &Value) -> anyhow::Result<()> {
-    println!("now {}", text(&status["now"]));
-    println!("metered up to what the log held at {}", text(&status["marks"]["reached"]));
-    println!("drafts {}, the oldest of {}", text(&status["drafts"]), text(&status["oldest_draft"]));
+    table::line(format!("now {}", text(&status["now"])))?;
+    table::line(format!("metered up to what the log held at {}", text(&status["marks"]["reached"])))?;
+    let oldest = &status["oldest_draft"];
+    let since = if oldest.is_null() { String::new() } else { format!(", the oldest of {}", text(oldest)) };
+    table::line(format!("{} drafts{since}", text(&status["drafts"])))?;
     if status["last_run"].is_null() { Ok(()) } else { show_summary(&status["last_run"]) }
 }
 

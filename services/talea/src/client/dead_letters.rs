@@ -69,8 +69,7 @@ fn query(tenant: &Option<String>, reason: &Option<String>, open: bool) -> Query<
 fn list(rows: &[Value]) -> anyhow::Result<()> {
     let header = ["place", "tenant", "reason", "source", "id", "field", "what", "way out"];
     let members = ["place", "tenant_id", "reason", "source", "id", "field", "detail", "way_out"];
-    table::print(&header, &[], rows.iter().map(|row| members.map(|member| text(&row[member])).to_vec()));
-    Ok(())
+    table::print(&header, &[], rows.iter().map(|row| members.map(|member| text(&row[member])).to_vec()))
 }
 
 async fn open_places(client: &Client, tenant: &Option<String>, reason: &Option<String>) -> anyhow::Result<Vec<String>> {
@@ -92,9 +91,9 @@ async fn resubmit(client: &Client, places: &[String], json: bool) -> anyhow::Res
             failed.iter().map(|(place, error)| json!({ "place": place, "error": error })).collect();
         table::json(&json!({ "resubmitted": sent, "failed": failed }))?;
     } else {
-        println!("{} sent again", sent.len());
+        table::line(format!("{} sent again", sent.len()))?;
         for (place, error) in &failed {
-            println!("{place}: {error}");
+            table::line(format!("{place}: {error}"))?;
         }
     }
     if failed.is_empty() { Ok(()) } else { bail!("{} of {} could not be sent again", failed.len(), places.len()) }

@@ -76,11 +76,10 @@ pub async fn run(config: &Config, command: &InvoicesCommand, json: bool) -> anyh
             let path = format!("/v1/invoices/{}", id(&client, invoice).await?);
             let body = client.text(&path, format.accept()).await?;
             match format {
-                Format::Text => print!("{}", readable(&serde_json::from_str(&body)?)?),
-                Format::Json => table::json(&serde_json::from_str::<Value>(&body)?)?,
-                Format::Html | Format::Csv => print!("{body}"),
+                Format::Text => table::whole(&readable(&serde_json::from_str(&body)?)?),
+                Format::Json => table::json(&serde_json::from_str::<Value>(&body)?),
+                Format::Html | Format::Csv => table::whole(&body),
             }
-            Ok(())
         }
     }
 }
@@ -114,8 +113,7 @@ fn list(rows: &[Value]) -> anyhow::Result<()> {
             part("id"),
         ]
     });
-    table::print(&header, &[6], shown);
-    Ok(())
+    table::print(&header, &[6], shown)
 }
 
 /// The invoice as lines of text, each with its explanation and what it stands on.

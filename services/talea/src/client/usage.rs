@@ -51,8 +51,7 @@ pub async fn run(config: &Config, arguments: &UsageArguments, json: bool) -> any
     header.extend(arguments.group_by.iter().map(String::as_str));
     header.extend([arguments.meter.as_str(), "events", "unmetered"]);
     let figures = [header.len() - 3, header.len() - 2, header.len() - 1];
-    table::print(&header, &figures, rows.iter().map(|row| shown(row, &arguments.group_by)));
-    Ok(())
+    table::print(&header, &figures, rows.iter().map(|row| shown(row, &arguments.group_by)))
 }
 
 impl UsageArguments {
