@@ -64,6 +64,15 @@ const PLANS: &str = r#"[
    "entitlements": [{"feature": "sso", "value": true}, {"feature": "support", "value": "24/7"}]}
 ]"#;
 
+/// Every event of a probe crosses one threshold more.
+const PROBE_PLAN: &str = r#"{"key": "probe", "name": "Probe", "prices": [],
+   "limits": [{"feature": "api_calls", "meter": "api_calls", "amount": "1", "kind": "soft",
+               "thresholds_percent": [100, 200, 300, 400, 500, 600, 700, 800, 900, 1000], "period": "billing"}]}"#;
+/// Tenants of which the latency of signals is measured.
+pub const PROBES: [&str; 3] = ["latency-probe-0", "latency-probe-1", "latency-probe-2"];
+/// Events of each probe: as many as it has thresholds.
+pub const PROBE_EVENTS: usize = 10;
+
 const NAMES: [&str; 40] = [
     "acme-robotics", "blue-harbor", "cedar-analytics", "delta-labs", "ember-health", "fjord-media", "granite-bank",
     "halo-games", "indigo-travel", "juniper-legal", "kestrel-energy", "lumen-retail", "meadow-foods", "nimbus-cloud",
@@ -110,16 +119,21 @@ pub fn plans() -> Vec<Value> {
     serde_json::from_str(PLANS).expect("a literal that the tests read")
 }
 
+pub fn probe_plan() -> Value {
+    serde_json::from_str(PROBE_PLAN).expect("a literal that the tests read")
+}
+
 /// What the auditor is told about the contracts: the same documents that were posted.
 pub fn setup(first_day: &str, from: &str, to: &str) -> Value {
     let plans: serde_json::Map<_, _> =
-        plans().into_iter().map(|plan| (plan["key"].as_str().unwrap_or_default().to_owned(), plan)).collect();
-    let terms = |tenant: &Tenant| {
-        json!({ "zone": tenant.zone, "plan": tenant.plan, "currency": tenant.currency,
-            "exponent": tenant.exponent, "start": first_day })
+        plans().into_iter().chain([probe_plan()]).map(|plan| (plan["key"].as_str().unwrap_or_default().to_owned(), plan)).collect();
+    let probe = |id| Tenant { id, zone: "UTC", plan: "probe", currency: "USD", exponent: 2, weight: 0 };
+    let terms = |tenant: Tenant| {
+        let terms = json!({ "zone": tenant.zone, "plan": tenant.plan, "currency": tenant.currency,
+            "exponent": tenant.exponent, "start": first_day });
+        (tenant.id.to_owned(), terms)
     };
-    let tenants: serde_json::Map<_, _> =
-        tenants().iter().map(|tenant| (tenant.id.to_owned(), terms(tenant))).collect();
+    let tenants: serde_json::Map<_, _> = tenants().into_iter().chain(PROBES.map(probe)).map(terms).collect();
     json!({ "setup": { "grace_hours": GRACE_HOURS, "from": from, "to": to, "meters": meters(), "plans": plans, "tenants": tenants } })
 }
 
@@ -130,7 +144,7 @@ mod tests {
 
     #[test]
     fn the_literals_are_what_the_domain_takes() {
-        for plan in plans() {
+        for plan in plans().into_iter().chain([probe_plan()]) {
             let plan: talea_domain::plan::PlanVersion = serde_json::from_value(plan).expect("a plan");
             assert!(!plan.name.is_empty());
         }

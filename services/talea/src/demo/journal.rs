@@ -18,6 +18,12 @@ impl Journal {
         Ok(journal)
     }
 
+    /// Adds to a journal whose writer has ended.
+    pub fn go_on(path: &Path) -> anyhow::Result<Self> {
+        let file = File::options().append(true).open(path).with_context(|| format!("write {}", path.display()))?;
+        Ok(Self(BufWriter::new(file)))
+    }
+
     /// From here on the server's clock stands there.
     pub fn clock(&mut self, now: DateTime<Utc>) -> anyhow::Result<()> {
         self.line(&json!({ "clock": now }))

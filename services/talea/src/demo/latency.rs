@@ -2,42 +2,41 @@
 //! time over HTTP, and a consumer of the quota topic beside it.
 
 use super::api::Api;
-use super::catalogue::API_REQUEST;
+use super::catalogue::{self, API_REQUEST};
+use super::journal::Journal;
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
+use std::path::Path;
 use std::time::{Duration, Instant};
 use talea_platform::config::Config;
 use talea_platform::log::{Consumer, Delivery, topic};
 use talea_platform::runtime::Platform;
 
 const GROUP: &str = "talea-demo-latency";
-const TENANT: &str = "latency-probe";
-/// Every one of these thresholds is crossed by one event more.
-const THRESHOLDS: [u32; 10] = [100, 200, 300, 400, 500, 600, 700, 800, 900, 1000];
-const PROBES: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Milliseconds of each probe, sorted.
-pub async fn measure(config: &Config, api: &Api) -> anyhow::Result<Vec<u64>> {
+/// Milliseconds of each event, sorted. What was acknowledged is added to the sender's journal.
+pub async fn measure(config: &Config, api: &Api, journal: &Path) -> anyhow::Result<Vec<u64>> {
+    let mut journal = Journal::go_on(journal)?;
     let platform = Platform::connect(config.clone()).await?;
     let mut consumer = platform.log.subscribe(GROUP, topic::QUOTA).await?;
     let now = api.get("/v1/test-clock").await?["now"].clone();
-    let plan = json!({ "key": "probe", "name": "Probe", "prices": [], "limits": [{ "feature": "api_calls", "meter": "api_calls",
-        "amount": "1", "kind": "soft", "thresholds_percent": THRESHOLDS, "period": "billing" }] });
-    api.post("/v1/plans", &plan).await?;
+    api.post("/v1/plans", &catalogue::probe_plan()).await?;
     let mut taken = Vec::new();
-    for probe in 0..PROBES {
-        let tenant = format!("{TENANT}-{probe}");
+    for tenant in catalogue::PROBES {
         let body = json!({ "tenant_id": tenant, "name": "Probe", "zone": "UTC", "plan": "probe", "currency": "USD", "start_at": now });
         api.post("/v1/tenants", &body).await?;
-        known(api, &tenant).await?;
-        for event in 0..THRESHOLDS.len() {
-            api.post("/v1/events", &call(&tenant, event, &now)).await?;
+        known(api, tenant).await?;
+        for number in 0..catalogue::PROBE_EVENTS {
+            let event = call(tenant, number, &now);
+            let answer = api.post("/v1/events", &event).await?;
             let acknowledged = Instant::now();
-            wait_for_signal(consumer.as_mut(), &tenant).await?;
+            journal.verdict(&event, &answer["events"][0])?;
+            wait_for_signal(consumer.as_mut(), tenant).await?;
             taken.push(u64::try_from(acknowledged.elapsed().as_millis()).unwrap_or(u64::MAX));
         }
     }
+    journal.flush()?;
     consumer.close().await;
     platform.databases.close().await;
     taken.sort_unstable();

@@ -123,14 +123,14 @@ async fn play(config: &Config, arguments: &DemoArguments, folder: &Path, json: b
     drained(&api).await?;
     let finished_in = sending.elapsed();
 
+    let stage = Stage::begin("latency");
+    let latency = latency::measure(config, &api, &journal).await?;
+    stage.done(&format!("{} quota signals awaited one by one", latency.len()));
+
     let stage = Stage::begin("proof");
     let finding = proof::run(config, server.url(), &key_file, &journal).await?;
     let agrees = finding["agrees"] == true;
     stage.done(if agrees { "the auditor agrees" } else { "THE AUDITOR DISAGREES" });
-
-    let stage = Stage::begin("latency");
-    let latency = latency::measure(config, &api).await?;
-    stage.done(&format!("{} quota signals awaited one by one", latency.len()));
 
     let timing = report::Timing { total: began.elapsed(), sending: sent_in, until_counted: finished_in };
     let report = report::gather(config, &api, &journal, finding, server.restarts(), &timing, &latency).await?;

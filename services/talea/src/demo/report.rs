@@ -258,7 +258,11 @@ fn signals_text(out: &mut String, report: &Value) {
         shown(&latency["highest"]),
         shown(&latency["probes"])
     );
-    for signal in signals.iter().take(SHOWN_SIGNALS) {
+    // Crossings first, then new periods; the probes of the latency are left out.
+    let is_probe = |signal: &&Value| catalogue::PROBES.contains(&signal["tenant_id"].as_str().unwrap_or_default());
+    let mut ordered: Vec<&Value> = signals.iter().filter(|signal| !is_probe(signal)).collect();
+    ordered.sort_by_key(|signal| (signal["kind"] == "reset", shown(&signal["kind"])));
+    for signal in ordered.into_iter().take(SHOWN_SIGNALS) {
         let _ = writeln!(
             out,
             "  {:<9} {:<18} {:<10} used {} of {}",
