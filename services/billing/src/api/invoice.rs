@@ -86,7 +86,7 @@ async fn issue(context: &Context, draft: &Invoice, actor: String) -> Result<Invo
     if !run.consumed.covers(run.now) {
         return Err(Problem::unavailable("metering has not consumed the log yet; send the request again"));
     }
-    let mut tx = context.platform.databases.worker.begin().await.map_err(Problem::internal)?;
+    let mut tx = context.platform.databases.app.tenant(&draft.tenant).await.map_err(Problem::internal)?;
     let row =
         find_one(&mut tx, &draft.subscription).await.map_err(Problem::internal)?.ok_or_else(Problem::not_found)?;
     tx.commit().await.map_err(Problem::internal)?;
