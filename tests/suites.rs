@@ -265,6 +265,7 @@ mod of_the_whole_path {
             events_that_could_not_be_stored_count_once_later
             identities_that_could_not_be_stored_are_written_later
             dead_letters_that_could_not_be_stored_are_written_later
+            a_metering_that_cannot_write_is_not_ready
         }
         answers {
             each_request_gets_its_answer

@@ -3,6 +3,7 @@
 use super::ALWAYS;
 use crate::harness::{Event, LogChoice, Stage, TestServer, event, eventually};
 use sqlx::{Connection, PgConnection};
+use talea_platform::log::topic;
 use talea_platform::postgres::{OwnerPool, Target};
 
 fn some(from: u64) -> Vec<Event> {
@@ -36,8 +37,7 @@ async fn hold(target: &Target) -> PgConnection {
     owner
 }
 
-/// Takes a table away while events come, and puts it back: nothing is lost, nothing counts twice, and the server says
-/// meanwhile that it is not ready.
+/// Takes a table away while events come, and puts it back: nothing is lost and nothing counts twice.
 async fn survives_the_loss_of(log: LogChoice, table: &str) {
     let stage = Stage::new(log).await;
     stage.tenant("acme").await;
@@ -52,22 +52,29 @@ async fn survives_the_loss_of(log: LogChoice, table: &str) {
     let mixed: Vec<_> = some(0).into_iter().chain(some(50)).chain([event("nobody", "1")]).collect();
     let answer = server.ingest(&mixed).await.ok();
     assert_eq!(answer["summary"]["accepted"], 101);
-    eventually("metering tries again", async || match server.metric("talea_metering_recoveries_total").await {
-        recoveries if recoveries >= 2 => Ok(()),
-        recoveries => Err(format!("{recoveries} recoveries")),
-    })
-    .await;
-    assert_eq!(server.get("/readyz", &[]).await.status, 503);
-    assert!(server.lag().await > 0, "what is not stored is not committed");
+    recovers(&server).await;
+    assert!(uncommitted(&stage).await > 0, "what is not stored is not committed");
     rename("taken_away", table).await;
     server.drained().await;
     check(&server).await;
     server.count(&some(50)).await;
     check(&server).await;
     assert_eq!(server.dead_letters(&[("reason", "unknown_tenant")]).await.len(), 1);
-    eventually("the server is ready again", async || match server.get("/readyz", &[]).await {
-        answer if answer.status == 200 => Ok(()),
-        answer => Err(answer.text),
+}
+
+/// Records that metering has not committed, asked of the log itself: the store is not there to be asked.
+async fn uncommitted(stage: &Stage) -> u64 {
+    let log = stage.platform().await.log.clone();
+    let ends = log.end_offsets(topic::USAGE).await.expect("the log answers");
+    let committed = log.committed(talea_metering::GROUP, topic::USAGE).await.expect("the log answers");
+    ends.iter().zip(committed).map(|(end, done)| end - done).sum()
+}
+
+/// Waits until metering has tried again.
+async fn recovers(server: &TestServer) {
+    eventually("metering tries again", async || match server.metric("talea_metering_recoveries_total").await {
+        recoveries if recoveries >= 2 => Ok(()),
+        recoveries => Err(format!("{recoveries} recoveries")),
     })
     .await;
 }
@@ -87,4 +94,29 @@ pub async fn identities_that_could_not_be_stored_are_written_later(log: LogChoic
 
 pub async fn dead_letters_that_could_not_be_stored_are_written_later(log: LogChoice) {
     survives_the_loss_of(log, "dead_letters").await;
+}
+
+/// Alive, reading and stuck: a server that stores nothing is not ready, each time it is asked, and is again when it can.
+pub async fn a_metering_that_cannot_write_is_not_ready(log: LogChoice) {
+    let stage = Stage::new(log).await;
+    stage.tenant("acme").await;
+    let server = stage.serve().await;
+    server.count(&some(0)).await;
+    let clickhouse = &stage.databases.clickhouse;
+    clickhouse.execute(clickhouse.query("RENAME TABLE usage_events TO taken_away")).await.expect("renames");
+    server.ingest(&some(50)).await.ok();
+    recovers(&server).await;
+    for _ in 0..50 {
+        let answer = server.get("/readyz", &[]).await;
+        assert_eq!(answer.status, 503, "{}", answer.text);
+        assert_ne!(answer.json()["metering"], "ok");
+    }
+    assert_eq!(server.get("/healthz", &[]).await.status, 200);
+    clickhouse.execute(clickhouse.query("RENAME TABLE taken_away TO usage_events")).await.expect("renames");
+    server.drained().await;
+    eventually("the server is ready again", async || match server.get("/readyz", &[]).await {
+        answer if answer.status == 200 => Ok(()),
+        answer => Err(answer.text),
+    })
+    .await;
 }
