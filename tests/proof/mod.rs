@@ -99,16 +99,16 @@ async fn the_demo_agrees_and_one_extra_missing_or_altered_row_does_not() {
     let one = "(identity IN (SELECT identity FROM kept))";
 
     run("INSERT INTO usage_events SELECT * REPLACE (id || '-extra' AS id, identity + 1 AS identity) FROM kept").await;
-    disagrees(&demo, "was not acknowledged as countable").await;
+    disagrees(&demo, "extra event").await;
     run("DELETE FROM usage_events WHERE endsWith(id, '-extra')").await;
     agrees(&demo).await;
 
     run(&format!("DELETE FROM usage_events WHERE {one}")).await;
-    disagrees(&demo, "was acknowledged and is not stored").await;
+    disagrees(&demo, "missing event").await;
 
     let altered = "mapUpdate(numbers, map('/input_tokens', numbers['/input_tokens'] + 1))";
     run(&format!("INSERT INTO usage_events SELECT * REPLACE (CAST({altered}, 'Map(LowCardinality(String), Decimal(38, 18))') AS numbers) FROM kept")).await;
-    disagrees(&demo, "is stored with another content").await;
+    disagrees(&demo, "altered event").await;
 
     run(&format!("DELETE FROM usage_events WHERE {one}")).await;
     run("INSERT INTO usage_events SELECT * FROM kept").await;
