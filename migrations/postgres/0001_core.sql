@@ -110,6 +110,7 @@ CREATE TABLE subscriptions (
     position bigint NOT NULL,
     PRIMARY KEY (tenant_id, id)
 );
+CREATE INDEX subscriptions_id ON subscriptions (id);
 
 CREATE TABLE invoices (
     tenant_id text NOT NULL,
@@ -135,6 +136,9 @@ CREATE TABLE invoices (
 );
 CREATE INDEX invoices_subscription ON invoices (tenant_id, subscription_id, period_start);
 CREATE INDEX invoices_position ON invoices (tenant_id, position);
+-- For keys that are bound to no tenant, which name an invoice by its id alone or list the newest.
+CREATE INDEX invoices_id ON invoices (id);
+CREATE INDEX invoices_billed_at ON invoices (billed_at);
 CREATE INDEX invoices_drafts ON invoices (status) WHERE status = 'draft';
 -- An issued document never changes. (A rebuild replaces whole rows, by delete and insert.)
 CREATE TRIGGER issued_is_final BEFORE UPDATE ON invoices

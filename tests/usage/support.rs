@@ -196,7 +196,3 @@ pub fn meter(dice: &mut Dice, key: &str, aggregation: Aggregation) -> MeterDefin
         created_at: Utc.timestamp_opt(0, 0).single().expect("a time"),
     }
 }
-
-pub fn identity(value: u128) -> Identity {
-    Identity(value)
-}

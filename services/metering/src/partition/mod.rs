@@ -68,6 +68,10 @@ impl Partition {
     }
 }
 
+/// A block that was not written whole, and why.
+type Failed = (anyhow::Error, Box<Block>);
+type Written = Result<Block, Failed>;
+
 /// What recovery hands to the new owner.
 pub(crate) struct Recovered {
     pub fence: talea_platform::usage::insert::Fence,
@@ -83,7 +87,7 @@ struct Owner<'p> {
     memory: Memory,
     totals: PartitionTotals,
     attempt: u64,
-    writing: Option<JoinHandle<Result<Block, (anyhow::Error, Block)>>>,
+    writing: Option<JoinHandle<Written>>,
 }
 
 impl<'p> Owner<'p> {
@@ -104,13 +108,13 @@ impl<'p> Owner<'p> {
         loop {
             let open = match self.gather(&mut waiting).await {
                 Ok(open) => open,
-                Err((error, block)) => return self.trouble(error, vec![block], waiting).await,
+                Err((error, block)) => return self.trouble(error, vec![*block], waiting).await,
             };
             if waiting.is_empty() {
                 debug_assert!(!open, "an open inbox yields records");
                 return match self.settle().await {
                     Ok(()) => End::Closed,
-                    Err((error, block)) => self.trouble(error, vec![block], Vec::new()).await,
+                    Err((error, block)) => self.trouble(error, vec![*block], Vec::new()).await,
                 };
             }
             let records = take_block(&mut waiting, self.context.settings.block_events);
@@ -122,7 +126,7 @@ impl<'p> Owner<'p> {
                 }
             };
             if let Err((error, failed)) = self.settle().await {
-                return self.trouble(error, vec![failed, block], waiting).await;
+                return self.trouble(error, vec![*failed, block], waiting).await;
             }
             self.start(block);
         }
@@ -130,7 +134,7 @@ impl<'p> Owner<'p> {
 
     /// Waits until there is a block's worth of records: full, or lingering long enough while nothing is being written.
     /// False when the inbox is closed.
-    async fn gather(&mut self, waiting: &mut Vec<LogRecord>) -> Result<bool, (anyhow::Error, Block)> {
+    async fn gather(&mut self, waiting: &mut Vec<LogRecord>) -> Result<bool, Failed> {
         let linger = tokio::time::sleep(self.context.settings.linger);
         tokio::pin!(linger);
         let mut lingering = !waiting.is_empty();
@@ -158,7 +162,7 @@ impl<'p> Owner<'p> {
     }
 
     /// Waits for the block under way, if any.
-    async fn settle(&mut self) -> Result<(), (anyhow::Error, Block)> {
+    async fn settle(&mut self) -> Result<(), Failed> {
         if let Some(writing) = self.writing.take() {
             self.finish(flatten(writing.await)?).await;
         }
@@ -171,7 +175,7 @@ impl<'p> Owner<'p> {
         self.writing = Some(tokio::spawn(async move {
             match write::write(&context, &fence, attempt, &block).await {
                 Ok(()) => Ok(block),
-                Err(error) => Err((error, block)),
+                Err(error) => Err((error, Box::new(block))),
             }
         }));
     }
@@ -218,6 +222,6 @@ fn take_block(waiting: &mut Vec<LogRecord>, most: usize) -> Vec<LogRecord> {
     std::mem::replace(waiting, rest)
 }
 
-fn flatten<T>(joined: Result<Result<T, (anyhow::Error, Block)>, tokio::task::JoinError>) -> Result<T, (anyhow::Error, Block)> {
+fn flatten<T>(joined: Result<Result<T, Failed>, tokio::task::JoinError>) -> Result<T, Failed> {
     joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
