@@ -2,7 +2,7 @@
 //!
 //! Follow an invoice: [`run`] finds the bill moments that are due, measures their usage up to a cut of the log (the
 //! [`marks`] say when metering is far enough), assembles the documents with the domain's pure function and issues them in
-//! bulk. [`api`] is the catalogue, the subscriptions and what finance reads; [`print`] writes a document as CSV and HTML.
+//! bulk. [`api`] is the catalogue, the subscriptions and what finance reads; [`mod@print`] writes a document as CSV and HTML.
 
 mod api;
 mod catalogue;

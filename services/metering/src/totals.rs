@@ -99,9 +99,26 @@ struct Cell {
 }
 
 impl PartitionTotals {
-    /// From what is stored, in one query for all limited meters. Totals that changed at or after `untold_from` (an offset)
-    /// are offered: whoever stored those events may have ended before it told anybody.
-    pub(crate) async fn rebuild(context: &Context, partition: u32, epoch: u64, untold_from: u64) -> anyhow::Result<Self> {
+    /// For a new owner, from what is stored. Totals that changed at or after `committed` (an offset) are offered: whoever
+    /// stored those events may have ended before it told anybody.
+    pub(crate) async fn recover(context: &Context, partition: u32, epoch: u64, committed: u64) -> anyhow::Result<Self> {
+        let mut totals = Self::stored(context, partition).await?;
+        totals.offer(&context.totals, epoch, |_, cell| cell.offset >= committed);
+        Ok(totals)
+    }
+
+    /// For another set of limited meters, from what is stored. Nobody was told of the new meters' totals, nor of what
+    /// changed at or after `told` (an offset).
+    pub(crate) async fn renew(&mut self, context: &Context, epoch: u64, told: u64) -> anyhow::Result<()> {
+        let mut totals = Self::stored(context, self.partition).await?;
+        let is_new = |key: &MeterKey| !self.meters.iter().any(|meter| meter.key == *key);
+        totals.offer(&context.totals, epoch, |key, cell| cell.offset >= told || is_new(key));
+        *self = totals;
+        Ok(())
+    }
+
+    /// In one query for each limited meter.
+    async fn stored(context: &Context, partition: u32) -> anyhow::Result<Self> {
         let meters = context.totals.limited();
         let since = bucket_start(context.clock().now() - context.settings.window.late);
         let mut cells: HashMap<Key, Cell> = HashMap::new();
@@ -109,15 +126,14 @@ impl PartitionTotals {
         for row in stored.into_iter().filter(|row| row.partition == partition) {
             let cell = cells.entry((row.tenant, row.meter, row.bucket_start)).or_default();
             cell.offset = cell.offset.max(row.offset);
+            cell.logged_at = cell.logged_at.max(row.logged_at);
             cell.partial.merge(&row.partial);
         }
-        let mut totals = Self { partition, meters, cells };
-        totals.offer_since(&context.totals, epoch, untold_from);
-        Ok(totals)
+        Ok(Self { partition, meters, cells })
     }
 
-    fn offer_since(&mut self, publisher: &TotalsPublisher, epoch: u64, untold_from: u64) {
-        for (key, cell) in self.cells.iter_mut().filter(|(_, cell)| cell.offset >= untold_from) {
+    fn offer(&mut self, publisher: &TotalsPublisher, epoch: u64, is_untold: impl Fn(&MeterKey, &Cell) -> bool) {
+        for (key, cell) in self.cells.iter_mut().filter(|(key, cell)| is_untold(&key.1, cell)) {
             let Some(meter) = self.meters.iter().find(|meter| meter.key == key.1) else { continue };
             cell.new_uniques = cell.partial.uniques.iter().map(|unique| Identity(unique.0)).collect();
             let record = record(key, meter.version, self.partition, epoch, cell);

@@ -1,5 +1,5 @@
 //! Entitlements: what a tenant may use. A feature is a fixed value, or it is metered and has a limit per period. From a
-//! limit follow an answer ([`check`]: may this much be used now?) and signals ([`signals`]: a threshold was reached).
+//! limit follow an answer ([`check()`]: may this much be used now?) and signals ([`signals()`]: a threshold was reached).
 
 mod check;
 mod cloud_event;

@@ -1,5 +1,5 @@
 //! The billing run. What is due is found by query ([`due`]); its usage is measured for many subscriptions at once
-//! ([`measure`]); [`document`] assembles, [`draft`] and [`close`] record. [`corrections`] bills late usage of subscriptions
+//! ([`measure`]); [`document`] assembles, [`draft`] and [`mod@close`] record. [`corrections`] bills late usage of subscriptions
 //! that have ended.
 //!
 //! A run goes in waves, each with at most one bill moment of a subscription, so that a backlog is billed moment after

@@ -22,6 +22,8 @@ use tokio::task::JoinHandle;
 
 /// The longest pause between two recoveries.
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
+/// How often an idle partition looks whether the plans limit other meters.
+const LOOK_AT_LIMITS: Duration = Duration::from_secs(1);
 
 pub struct Partition {
     pub number: u32,
@@ -138,6 +140,7 @@ impl<'p> Owner<'p> {
         let linger = tokio::time::sleep(self.context.settings.linger);
         tokio::pin!(linger);
         let mut lingering = !waiting.is_empty();
+        let mut look = tokio::time::interval(LOOK_AT_LIMITS);
         while waiting.len() < self.context.settings.block_events {
             tokio::select! {
                 biased;
@@ -156,6 +159,12 @@ impl<'p> Owner<'p> {
                     None => return Ok(false),
                 },
                 () = &mut linger, if lingering && self.writing.is_none() => return Ok(true),
+                // While a block is written, what is stored is in between; `finish` looks then.
+                _ = look.tick(), if self.writing.is_none() => {
+                    if self.totals.is_outdated(&self.context.totals) {
+                        self.renew_totals().await;
+                    }
+                }
             }
         }
         Ok(true)
@@ -184,12 +193,8 @@ impl<'p> Owner<'p> {
     async fn finish(&mut self, block: Block) {
         self.memory.written(&block);
         if self.totals.is_outdated(&self.context.totals) {
-            // It holds this block's events already: they are stored.
-            let (number, told) = (self.partition.number, self.partition.committed);
-            match PartitionTotals::rebuild(self.context, number, self.fence.epoch, told).await {
-                Ok(totals) => self.totals = totals,
-                Err(error) => tracing::warn!(error = format!("{error:#}"), "metering.totals_not_rebuilt"),
-            }
+            // What is stored holds this block's events already.
+            self.renew_totals().await;
         } else {
             self.totals.add(&self.context.totals, self.fence.epoch, &block.counted);
         }
@@ -200,6 +205,14 @@ impl<'p> Owner<'p> {
             self.context.buckets_changed.notify_one();
         }
         self.partition.pulse.beat();
+    }
+
+    /// The plans limit other meters now.
+    async fn renew_totals(&mut self) {
+        let told = self.partition.committed;
+        if let Err(error) = self.totals.renew(self.context, self.fence.epoch, told).await {
+            tracing::warn!(error = format!("{error:#}"), "metering.totals_not_renewed");
+        }
     }
 
     /// Collects every record that is not committed, in order.

@@ -28,6 +28,6 @@ pub(super) async fn recover(context: &Context, partition: u32, committed: u64) -
     let replayed: HashSet<u64> =
         [&stored.events, &stored.repeats, &stored.dead_letters].into_iter().flatten().map(|place| place.offset).collect();
     tracing::info!(partition, epoch, committed, replayed = replayed.len(), remembered, "metering.partition_taken");
-    let totals = PartitionTotals::rebuild(context, partition, epoch, committed).await?;
+    let totals = PartitionTotals::recover(context, partition, epoch, committed).await?;
     Ok(Recovered { fence, memory: Memory::new(filter, replayed), totals })
 }

@@ -27,7 +27,7 @@ const METERS: &str = r#"[
 
 const PLANS: &str = r#"[
   {"key": "free", "name": "Free", "prices": [],
-   "limits": [{"feature": "api_calls", "meter": "api_calls", "amount": "1500", "kind": "hard",
+   "limits": [{"feature": "api_calls", "meter": "api_calls", "amount": "400", "kind": "hard",
                "thresholds_percent": [80, 100], "period": "billing", "when_stale": "deny"}],
    "entitlements": [{"feature": "sso", "value": false}],
    "policy": {"on_exceeded": "suspend", "on_reset": "resume"}},

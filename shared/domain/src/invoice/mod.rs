@@ -1,4 +1,4 @@
-//! Invoices: what is owed, line by line, and why. [`assemble`] makes the draft of one bill moment, [`finalize`] the issued
+//! Invoices: what is owed, line by line, and why. [`assemble()`] makes the draft of one bill moment, [`finalize()`] the issued
 //! document, which never changes again: a correction is a new document or a line of a later one.
 
 mod assemble;

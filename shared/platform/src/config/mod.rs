@@ -178,7 +178,7 @@ pub fn load(file: Option<&Path>, overrides: &[(&str, String)]) -> Result<Config,
         builder = builder.add_source(File::from(path).format(FileFormat::Toml));
     }
     builder = builder
-        .add_source(Environment::with_prefix(ENVIRONMENT_PREFIX).prefix_separator("__").separator("__").try_parsing(true));
+        .add_source(Environment::with_prefix(ENVIRONMENT_PREFIX).prefix_separator("__").separator("__"));
     for (key, value) in overrides {
         builder = builder.set_override(*key, value.as_str()).map_err(unreadable)?;
     }

@@ -23,6 +23,8 @@ pub struct PartialTotal {
     /// The highest (epoch, offset) among the events behind it: a later total is higher.
     pub epoch: u64,
     pub offset: u64,
+    /// When the log took the newest of these events.
+    pub logged_at: DateTime<Utc>,
     /// Filled as the meter's aggregation needs it: count always; sum, max, min, latest or uniques by kind.
     pub partial: Partial,
 }
@@ -33,6 +35,7 @@ struct TotalRow {
     start: i64,
     part: u32,
     high: (u64, u64),
+    logged: i64,
     n: u64,
     amount: String,
     latest_time: i64,
@@ -74,9 +77,10 @@ fn statement(meter: &MeterDefinition, since: DateTime<Utc>) -> String {
         }
     };
     format!(
-        "SELECT tenant, start, part, high, n, {amount} AS amount, toInt64({latest_time}) AS latest_time, \
+        "SELECT tenant, start, part, high, logged, n, {amount} AS amount, toInt64({latest_time}) AS latest_time, \
          toUInt128({latest_identity}) AS latest_identity, {values} AS values FROM ( \
-         SELECT tenant_id AS tenant, {} AS start, partition AS part, max((epoch, offset)) AS high, {} FROM usage_events \
+         SELECT tenant_id AS tenant, {} AS start, partition AS part, max((epoch, offset)) AS high, \
+         toUnixTimestamp64Micro(max(log_time)) AS logged, {} FROM usage_events \
          WHERE {} AND time >= {} GROUP BY tenant, start, part) WHERE n > 0",
         expressions::bucket_nanos(),
         expressions::partial_columns(meter),
@@ -109,6 +113,7 @@ fn total(meter: &MeterDefinition, row: TotalRow) -> Result<PartialTotal, UsageEr
         partition: row.part,
         epoch: row.high.0,
         offset: row.high.1,
+        logged_at: sql::from_micros(row.logged),
         partial,
     })
 }
