@@ -62,9 +62,9 @@ fn has_kafka(case: &str) -> bool {
 mod of_postgres {
     use super::TestDatabases;
     mod rules {
+        pub use crate::ingest::{admission, import, keys as ingest_keys, requests, verdicts};
         pub use crate::isolation::registry;
         pub use crate::postgres::{journal, keys, outbox, pools, projections, tenants};
-        pub use crate::ingest::{admission, import, keys as ingest_keys, requests, verdicts};
     }
     postgres! {
         journal {
@@ -234,9 +234,11 @@ mod of_the_whole_path {
     use super::{LogChoice, has_kafka};
     mod rules {
         pub use crate::billing::{closing, finance, late, lifecycle, once};
-        pub use crate::events::{answers, counting, failures, pages, poison, status, values, window, windows_of_usage};
+        pub use crate::events::{
+            answers, counting, failures, pages, poison, status, values, window, windows_of_usage,
+        };
         pub use crate::quota::{checks, onboarding, policy, signals};
-        pub use crate::recovery::{crash, kill, shutdown};
+        pub use crate::recovery::{backlog, crash, kill, shutdown};
     }
     end_to_end! {
         counting {
@@ -285,6 +287,10 @@ mod of_the_whole_path {
         crash {
             a_crash_between_any_two_effects_is_mended
             an_owner_that_lost_its_partition_cannot_write
+        }
+        backlog {
+            a_retry_that_waited_for_days_is_a_duplicate
+            an_identity_that_is_used_anew_is_remembered_anew
         }
         shutdown { a_graceful_end_leaves_nothing_to_replay }
         checks {

@@ -25,7 +25,8 @@ pub async fn each_request_gets_its_answer(log: LogChoice) {
     gzip.write_all(&event("acme", "2").bytes()).expect("memory");
     assert_eq!(post(ONE, "gzip", gzip.finish().expect("memory")).await.ok()["summary"]["accepted"], 1);
 
-    let batch = json!([event("acme", "3").json(), 7, event("acme", "4").without("type").json(), event("acme", "5").json()]);
+    let batch =
+        json!([event("acme", "3").json(), 7, event("acme", "4").without("type").json(), event("acme", "5").json()]);
     let answer = post(BATCH, "", batch.to_string().into_bytes()).await.ok();
     let statuses: Vec<&Value> = answer["events"].as_array().expect("a list").iter().map(|it| &it["status"]).collect();
     assert_eq!(statuses, ["accepted", "rejected", "rejected", "accepted"]);

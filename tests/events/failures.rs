@@ -33,7 +33,10 @@ pub async fn a_retry_after_the_log_failed_counts_once(log: LogChoice) {
 /// Keeps every append waiting, as a hanging disk would, until it gives up.
 async fn hold(target: &Target) -> PgConnection {
     let mut owner = OwnerPool::new(target).expect("parses").connect().await.expect("connects");
-    sqlx::raw_sql("BEGIN; LOCK TABLE log.partitions IN ACCESS EXCLUSIVE MODE").execute(&mut owner).await.expect("locks");
+    sqlx::raw_sql("BEGIN; LOCK TABLE log.partitions IN ACCESS EXCLUSIVE MODE")
+        .execute(&mut owner)
+        .await
+        .expect("locks");
     owner
 }
 

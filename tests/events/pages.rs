@@ -48,7 +48,14 @@ pub async fn every_list_is_paged_without_gap_or_repeat(log: LogChoice) {
         assert_eq!(places.len(), 25);
         assert!(places.windows(2).all(|pair| pair[0] != pair[1]), "a dead letter twice with limit {limit}");
 
-        let query = [("tenant_id", "acme"), ("meter", "tokens"), ("from", OCTOBER.0), ("to", OCTOBER.1), ("window", "hour"), ("limit", limit)];
+        let query = [
+            ("tenant_id", "acme"),
+            ("meter", "tokens"),
+            ("from", OCTOBER.0),
+            ("to", OCTOBER.1),
+            ("window", "hour"),
+            ("limit", limit),
+        ];
         let windows = all(&server, "/v1/usage", &query).await;
         let sum: u64 = windows.iter().filter_map(|row| row["value"].as_str()?.parse::<u64>().ok()).sum();
         assert_eq!(sum, 1225, "limit {limit}");

@@ -32,7 +32,11 @@ async fn append(platform: &TestPlatform, records: Vec<NewRecord>) {
 
 /// Keyed as ingest keys it.
 fn at_home(event: &Event, id: &str) -> NewRecord {
-    record(identity("acme", "/api", id).0.to_be_bytes().to_vec(), event.bytes(), &[("content-type", "application/cloudevents+json")])
+    record(
+        identity("acme", "/api", id).0.to_be_bytes().to_vec(),
+        event.bytes(),
+        &[("content-type", "application/cloudevents+json")],
+    )
 }
 
 async fn reasons(server: &TestServer) -> Vec<(String, String)> {
@@ -51,7 +55,13 @@ pub async fn garbage_stops_no_partition(log: LogChoice) {
     server.meter("tokens", "sum", "/tokens").await;
     let platform = stage.platform().await;
     let structured = [("content-type", "application/cloudevents+json")];
-    let binary = [("ce_specversion", "1.0"), ("ce_id", "b"), ("ce_source", "/api"), ("ce_type", "api.call"), ("content-type", "application/json")];
+    let binary = [
+        ("ce_specversion", "1.0"),
+        ("ce_id", "b"),
+        ("ce_source", "/api"),
+        ("ce_type", "api.call"),
+        ("content-type", "application/json"),
+    ];
     let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
     for partition in 0..PARTITIONS {
         let garbage = vec![
@@ -103,8 +113,13 @@ pub async fn direct_producers_are_equals(log: LogChoice) {
         ];
         record(home(id), tokens, &headers)
     };
-    append(&platform, vec![binary("1", r#"{"tokens":5}"#), binary("2", r#"{"tokens":7.25}"#), binary("1", r#"{"tokens":5.0}"#)]).await;
-    append(&platform, vec![at_home(&event("acme", "1").tokens(5), "1"), at_home(&event("acme", "3").tokens(1), "3")]).await;
+    append(
+        &platform,
+        vec![binary("1", r#"{"tokens":5}"#), binary("2", r#"{"tokens":7.25}"#), binary("1", r#"{"tokens":5.0}"#)],
+    )
+    .await;
+    append(&platform, vec![at_home(&event("acme", "1").tokens(5), "1"), at_home(&event("acme", "3").tokens(1), "3")])
+        .await;
     // And once more over HTTP.
     server.count(&[event("acme", "2").data(r#"{"tokens":7.25}"#)]).await;
     assert_eq!(server.total("acme", "tokens", ALWAYS).await, ("13.25".to_owned(), 3, 0));

@@ -21,11 +21,18 @@ pub async fn the_window_is_judged_by_the_logs_time(log: LogChoice) {
     assert_eq!(server.total("acme", "tokens", ALWAYS).await, ("101".to_owned(), 2, 0));
     for (id, reason) in [("older", "too_late"), ("newer", "in_future")] {
         let fate = server.fate("acme", "/api", id).await;
-        assert_eq!((&fate["status"], &fate["dead_letters"][0]["reason"]), (&"dead_lettered".into(), &reason.into()), "{fate}");
+        assert_eq!(
+            (&fate["status"], &fate["dead_letters"][0]["reason"]),
+            (&"dead_lettered".into(), &reason.into()),
+            "{fate}"
+        );
         assert!(!fate["dead_letters"][0]["way_out"].as_str().expect("text").is_empty());
     }
     // A dead letter claims no identity: the same event in a backfill counts, and then it is known.
-    let older = [event("acme", "older").tokens(10).at("2026-09-10T12:29:59.999999999Z"), event("acme", "old").tokens(7).at("2026-01-31T00:00:00Z")];
+    let older = [
+        event("acme", "older").tokens(10).at("2026-09-10T12:29:59.999999999Z"),
+        event("acme", "old").tokens(7).at("2026-01-31T00:00:00Z"),
+    ];
     for query in ["?backfill=true", "?backfill=true", ""] {
         let answer = server.send(server.ingesting(query, &older)).await.ok();
         assert_eq!(answer["summary"]["accepted"], 2);

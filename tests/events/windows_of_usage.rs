@@ -28,7 +28,9 @@ fn random_event(dice: &mut Dice, id: u64) -> Event {
     let data = json!({
         "tokens": dice.below(1000), "user": format!("u{}", dice.below(20)), "model": dice.pick(&["small", "large", ""]),
     });
-    event("acme", &id.to_string()).with("data", data).at(&format!("2026-10-{day:02}T{hour:02}:{minute:02}:{second:02}Z"))
+    event("acme", &id.to_string())
+        .with("data", data)
+        .at(&format!("2026-10-{day:02}T{hour:02}:{minute:02}:{second:02}Z"))
 }
 
 /// All answers to all questions, from one source.
@@ -38,7 +40,8 @@ async fn answers(server: &TestServer, source: &str) -> Vec<Vec<Value>> {
         for (window, zone) in QUESTIONS {
             let mut more = vec![("source", source), ("time_zone", zone), ("limit", "1000")];
             // A range whose ends lie inside buckets.
-            let range = if window == "billing_range" { ("2026-10-03T07:07:07Z", "2026-10-09T22:01:59Z") } else { OCTOBER };
+            let range =
+                if window == "billing_range" { ("2026-10-03T07:07:07Z", "2026-10-09T22:01:59Z") } else { OCTOBER };
             match window {
                 "" => more.push(("group_by", "model")),
                 "billing_range" => more.push(("filter", "model:small,model:")),

@@ -68,7 +68,9 @@ impl Drop for TestDatabases {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async move {
                 let name = &target.database;
-                if let Err(error) = administer(&target, &format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)")).await {
+                if let Err(error) =
+                    administer(&target, &format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)")).await
+                {
                     eprintln!("{name} is left behind: {error}");
                 }
                 if let Some(clickhouse) = clickhouse {

@@ -12,10 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use talea_domain::tenant::Scope;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
-use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 
-/// Servers at once: each has some 40 database connections and wants a core.
-static SERVERS: Semaphore = Semaphore::const_new(2);
 /// Lines of a server's output that a failed test shows.
 const SHOWN_LINES: usize = 60;
 pub const ONE: &str = "application/cloudevents+json";
@@ -29,7 +27,6 @@ pub struct TestServer {
     child: Child,
     client: reqwest::Client,
     lines: Arc<Mutex<VecDeque<String>>>,
-    _permit: SemaphorePermit<'static>,
 }
 
 /// What the server answered.
@@ -55,7 +52,6 @@ impl Answer {
 impl TestServer {
     /// `roles` is empty for every role.
     pub async fn start(stage: &Stage, roles: &[&str]) -> Self {
-        let permit = SERVERS.acquire().await.expect("never closed");
         let mut command = Command::new(EXECUTABLE);
         command.args(["serve", "--listen", "127.0.0.1:0", "--clock", START]);
         if !roles.is_empty() {
@@ -75,7 +71,7 @@ impl TestServer {
             _ => panic!("the server does not serve:\n{}", text(&lines)),
         };
         let admin = stage.key(&Scope::ALL, None).await;
-        Self { url, admin, child, client: reqwest::Client::new(), lines, _permit: permit }
+        Self { url, admin, child, client: reqwest::Client::new(), lines }
     }
 
     /// A request with this key; an empty one sends none.
@@ -224,7 +220,11 @@ impl Drop for TestServer {
 }
 
 /// Reads the child's output, so that it never waits for a full pipe, and finds the address in it.
-fn keep(output: impl AsyncRead + Unpin + Send + 'static, lines: Arc<Mutex<VecDeque<String>>>, found: mpsc::Sender<String>) {
+fn keep(
+    output: impl AsyncRead + Unpin + Send + 'static,
+    lines: Arc<Mutex<VecDeque<String>>>,
+    found: mpsc::Sender<String>,
+) {
     tokio::spawn(async move {
         let mut output = BufReader::new(output).lines();
         while let Ok(Some(line)) = output.next_line().await {

@@ -9,6 +9,7 @@ use talea_domain::tenant::{Scope, Tenant, TenantScope};
 use talea_platform::journal::{Decision, append};
 use talea_platform::keys::new_key;
 use talea_platform::postgres::Databases;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Where every server's test clock starts.
 pub const START: &str = "2026-10-15T12:30:00Z";
@@ -25,10 +26,15 @@ pub enum LogChoice {
     Kafka,
 }
 
+/// Stages at once, each with a server or two that want a core and some 40 database connections. Taken by the stage and
+/// not by the server: two tests that each held one server and waited for a second would wait for ever.
+static STAGES: Semaphore = Semaphore::const_new(2);
+
 pub struct Stage {
     pub databases: TestDatabases,
     pub pools: Databases,
     settings: Vec<(String, String)>,
+    _permit: SemaphorePermit<'static>,
 }
 
 impl Stage {
@@ -38,11 +44,12 @@ impl Stage {
 
     /// `settings` are configuration keys (`section.key`) that differ from the tests' own.
     pub async fn with(log: LogChoice, settings: &[(&str, &str)]) -> Self {
+        let permit = STAGES.acquire().await.expect("never closed");
         let databases = TestDatabases::new().await;
         let pools = databases.connect().await;
         let mut all = defaults(&databases, log);
         all.extend(settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
-        Self { databases, pools, settings: all }
+        Self { databases, pools, settings: all, _permit: permit }
     }
 
     /// Configuration keys and values of every process on this stage.

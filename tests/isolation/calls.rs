@@ -92,14 +92,18 @@ fn value(route: &Route, name: &str, names: &Names) -> Given {
 /// What a route with a body is sent, about the things of these names.
 fn body(route: &Route, names: &Names) -> Value {
     match (route.method.as_str(), route.path.as_str()) {
-        ("POST", "/v1/subscriptions") => json!({ "tenant_id": names.tenant, "plan": "metered", "currency": "USD", "start_at": START }),
+        ("POST", "/v1/subscriptions") => {
+            json!({ "tenant_id": names.tenant, "plan": "metered", "currency": "USD", "start_at": START })
+        }
         ("POST", "/v1/tenants") => onboarding(&names.tenant, "Renamed"),
         ("POST", "/v1/events") => event(&names.tenant, "sent").json().clone(),
         ("POST", "/v1/keys" | "/v1/tenants/{tenant_id}/keys") => json!({ "label": "another", "scopes": ["read"] }),
         ("PUT", "/v1/tenants/{tenant_id}/entitlements/{feature}/limit") => json!({ "amount": "50000" }),
         ("POST", "/v1/subscriptions/{id}/cancel") => json!({ "mode": "period_end" }),
         ("POST", "/v1/billing/runs") => json!({}),
-        ("POST", "/v1/meters") => json!({ "key": "tokens", "event_type": "api.call", "aggregation": "sum", "field": "/tokens" }),
+        ("POST", "/v1/meters") => {
+            json!({ "key": "tokens", "event_type": "api.call", "aggregation": "sum", "field": "/tokens" })
+        }
         ("POST", "/v1/plans") => plan(),
         ("POST", "/v1/test-clock/advance") => json!({ "to": START }),
         (method, path) => panic!("teach the isolation test about the body of {method} {path}"),

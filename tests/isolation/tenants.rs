@@ -58,6 +58,9 @@ impl World {
         let server = stage.serve().await;
         server.meter("tokens", "sum", "/tokens").await;
         server.post("/v1/plans", &plan()).await.ok();
+        // Limits that are there at the start are told from the first event on.
+        assert!(server.terminate().await.success());
+        let server = stage.serve().await;
         for (tenant, name) in [("alpha", "Alpha"), ("bravo", MARKER)] {
             server.post("/v1/tenants", &onboarding(tenant, name)).await.ok();
             let data = json!({ "tokens": 20, "who": name });
@@ -100,6 +103,12 @@ async fn names(server: &TestServer, tenant: &str) -> Names {
     };
     let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("a text, not {value}")).to_owned();
     first("/v1/quota-signals").await;
+    eventually(&format!("the live total of {tenant} is there"), async || {
+        let path = format!("/v1/tenants/{tenant}/entitlements/tokens");
+        let answer = server.get(&path, &[]).await.ok();
+        if answer["used"] == "20" { Ok(()) } else { Err(answer.to_string()) }
+    })
+    .await;
     let invoice = first("/v1/invoices").await;
     let keys = server.get(&format!("/v1/tenants/{tenant}/keys"), &[]).await.ok();
     let keys = keys["data"].as_array().or(keys["keys"].as_array()).expect("a list").clone();

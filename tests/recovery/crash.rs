@@ -12,7 +12,9 @@ use talea_platform::clickhouse::InsertError;
 use talea_platform::log::{LogRecord, NewRecord, topic};
 use talea_platform::usage::fence;
 use talea_platform::usage::insert::{Fence, Table, statement};
-use talea_platform::usage::rows::{DeadLetter, StoredEvent, StoredIdentity, encode_dead_letter, encode_event, encode_identity};
+use talea_platform::usage::rows::{
+    DeadLetter, StoredEvent, StoredIdentity, encode_dead_letter, encode_event, encode_identity,
+};
 
 /// What the block of a process that is gone had written.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

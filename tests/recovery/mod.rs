@@ -1,5 +1,6 @@
 //! A process that ends anywhere, and the next one that goes on: everything acknowledged counts exactly once.
 
+pub mod backlog;
 pub mod crash;
 pub mod kill;
 pub mod shutdown;

@@ -24,7 +24,12 @@ const EXACT: &[&str] = &["shared/domain/src", "services/billing/src", "shared/pl
 const BANS: [Ban; 14] = [
     Ban { text: "Utc::now", below: EVERYWHERE, except: CLOCK, why: "time is an argument; ask platform::clock::Clock" },
     Ban { text: "Local::now", below: EVERYWHERE, except: &[], why: "time is an argument; ask platform::clock::Clock" },
-    Ban { text: "SystemTime::now", below: EVERYWHERE, except: CLOCK, why: "time is an argument; ask platform::clock::Clock" },
+    Ban {
+        text: "SystemTime::now",
+        below: EVERYWHERE,
+        except: CLOCK,
+        why: "time is an argument; ask platform::clock::Clock",
+    },
     Ban {
         text: "Uuid::new_v4",
         below: EVERYWHERE,
@@ -35,12 +40,22 @@ const BANS: [Ban; 14] = [
     Ban { text: "from_f32", below: EVERYWHERE, except: &[], why: "money and quantities never touch a float" },
     Ban { text: "f64", below: EXACT, except: GAUGES, why: "no float between event and invoice" },
     Ban { text: "f32", below: EXACT, except: &[], why: "no float between event and invoice" },
-    Ban { text: ".unwrap()", below: EVERYWHERE, except: &[], why: "answer an error, or prove by expect that there is none" },
+    Ban {
+        text: ".unwrap()",
+        below: EVERYWHERE,
+        except: &[],
+        why: "answer an error, or prove by expect that there is none",
+    },
     Ban { text: "todo!", below: EVERYWHERE, except: &[], why: "finish it" },
     Ban { text: "unimplemented!", below: EVERYWHERE, except: &[], why: "finish it" },
     Ban { text: "dbg!", below: EVERYWHERE, except: &[], why: "use tracing" },
     Ban { text: "println!", below: EVERYWHERE, except: PRINTS, why: "only the command line prints" },
-    Ban { text: "\u{2014}", below: &["shared", "services", "tests", "migrations"], except: &[], why: "write two sentences" },
+    Ban {
+        text: "\u{2014}",
+        below: &["shared", "services", "tests", "migrations"],
+        except: &[],
+        why: "write two sentences",
+    },
 ];
 
 /// Floats in SQL lose money in silence.
@@ -48,7 +63,8 @@ const SQL_FLOATS: [&str; 6] = ["float", "double precision", " real", "tofloat", 
 
 fn code() -> Vec<PathBuf> {
     let all = CODE.iter().flat_map(|folder| files(folder));
-    all.filter(|path| has_extension(path, "rs") && !path.components().any(|part| part.as_os_str() == "target")).collect()
+    all.filter(|path| has_extension(path, "rs") && !path.components().any(|part| part.as_os_str() == "target"))
+        .collect()
 }
 
 /// Tests beside the code, by name or by place.
@@ -130,7 +146,10 @@ fn migrations_are_numbered_without_a_gap() {
         assert!(!names.is_empty());
         for (index, name) in names.iter().enumerate() {
             let expected = format!("{:04}_", index + 1);
-            assert!(name.starts_with(&expected) && name.ends_with(".sql"), "{folder}/{name}: expected {expected}NAME.sql");
+            assert!(
+                name.starts_with(&expected) && name.ends_with(".sql"),
+                "{folder}/{name}: expected {expected}NAME.sql"
+            );
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Duration, TimeZone, Utc};
 use rust_decimal::Decimal;
-use talea_domain::event::{Identity, UsageEvent, identity_of};
+use talea_domain::event::{UsageEvent, identity_of};
 use talea_domain::id::{MeterKey, TenantId};
 use talea_domain::meter::{Aggregation, Dimension, Filter, MeterDefinition};
 use talea_platform::clickhouse::ClickHouse;
