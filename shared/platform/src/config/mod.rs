@@ -1,11 +1,12 @@
 //! Configuration: one commented default, overridden by a file and the environment, validated once at start.
 
 mod check;
+mod wire;
 
 use crate::secret::Secret;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use talea_domain::event::EventLimits;
@@ -86,6 +87,7 @@ pub struct Kafka {
     pub replication_factor: u32,
     pub min_insync_replicas: u32,
     pub topic_prefix: String,
+    #[serde(deserialize_with = "wire::properties")]
     pub properties: BTreeMap<String, Secret>,
 }
 
@@ -123,6 +125,7 @@ pub struct Billing {
 #[serde(deny_unknown_fields)]
 pub struct Issuer {
     pub name: String,
+    #[serde(deserialize_with = "wire::lines")]
     pub address: Vec<String>,
     pub tax_id: String,
     pub series: String,
@@ -171,14 +174,24 @@ impl ConfigError {
 
 /// Reads defaults, then the file, then the environment, then `overrides` (key, value) from the command line.
 pub fn load(file: Option<&Path>, overrides: &[(&str, String)]) -> Result<Config, ConfigError> {
+    load_with(file, None, overrides)
+}
+
+/// `environment`: stands in for the process's own.
+fn load_with(
+    file: Option<&Path>,
+    environment: Option<HashMap<String, String>>,
+    overrides: &[(&str, String)],
+) -> Result<Config, ConfigError> {
     use config::{Environment, File, FileFormat};
     let unreadable = |error: config::ConfigError| ConfigError::Unreadable(error.to_string());
     let mut builder = config::Config::builder().add_source(File::from_str(DEFAULT, FileFormat::Toml));
     if let Some(path) = file {
         builder = builder.add_source(File::from(path).format(FileFormat::Toml));
     }
-    builder = builder
-        .add_source(Environment::with_prefix(ENVIRONMENT_PREFIX).prefix_separator("__").separator("__"));
+    // Values stay text until their setting's type is known: a password of digits keeps its leading zeros.
+    let variables = Environment::with_prefix(ENVIRONMENT_PREFIX).prefix_separator("__").separator("__");
+    builder = builder.add_source(variables.source(environment));
     for (key, value) in overrides {
         builder = builder.set_override(*key, value.as_str()).map_err(unreadable)?;
     }
@@ -209,10 +222,40 @@ mod tests {
             ("postgres.role_secret", "short", "postgres.role_secret"),
             ("server.listen", "nowhere", "invalid socket address"),
             ("log.kind", "rabbit", "rabbit"),
+            ("log.retention_days", "0", "log.retention_days"),
+            ("server.request_timeout_seconds", "0", "server.request_timeout_seconds"),
+            ("quota.coalesce_milliseconds", "0", "quota.coalesce_milliseconds"),
+            ("events.max_depth", "100000", "events.max_depth"),
+            ("clickhouse.url", "http://talea:geheim@store:8123", "clickhouse.url"),
         ] {
             let error = load(None, &[(key, value.to_owned())]).expect_err(key).to_string();
             assert!(error.contains(says), "{key}: {error}");
+            assert!(!error.contains("geheim"), "{key}: {error}");
         }
+    }
+
+    #[test]
+    fn the_environment_reaches_every_kind_of_setting_and_alters_no_text() {
+        let variables = [
+            ("TALEA__LOG__PARTITIONS", "8"),
+            ("TALEA__BILLING__EMPTY_INVOICES", "true"),
+            ("TALEA__BILLING__ISSUER__TAX_ID", "0123456"),
+            ("TALEA__BILLING__ISSUER__SERIES", "1e3"),
+            ("TALEA__BILLING__ISSUER__ADDRESS", "1 Main Street, Floor 2; Springfield"),
+            ("TALEA__CLICKHOUSE__PASSWORD", "007"),
+            ("TALEA__LOG__KAFKA__PROPERTIES__SASL__PASSWORD", "12"),
+            ("TALEA__LOG__KAFKA__PROPERTIES__SECURITY.PROTOCOL", "ssl"),
+        ];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let config = load_with(None, Some(HashMap::from(variables)), &[]).expect("valid");
+        assert_eq!((config.log.partitions, config.billing.empty_invoices), (8, true));
+        let issuer = &config.billing.issuer;
+        assert_eq!((issuer.tax_id.as_str(), issuer.series.as_str()), ("0123456", "1e3"));
+        assert_eq!(issuer.address, ["1 Main Street, Floor 2", "Springfield"]);
+        assert_eq!(config.clickhouse.password.reveal(), "007");
+        let properties = &config.log.kafka.properties;
+        assert_eq!(properties["sasl.password"].reveal(), "12");
+        assert_eq!(properties["security.protocol"].reveal(), "ssl");
     }
 
     #[test]
