@@ -1,6 +1,7 @@
 //! Logs (one event a line) and the Prometheus recorder behind `/metrics`.
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use std::time::Duration;
 use tracing_subscriber::{EnvFilter, fmt, prelude::*};
 
 /// Buckets of every latency histogram, in seconds.
@@ -20,10 +21,21 @@ pub fn start_logs(json: bool) {
     }
 }
 
-/// Installs the process's metrics recorder and answers the handle that renders it. Call once.
+/// How often observations are folded into their histograms. Until then each one is kept, also where nobody reads
+/// `/metrics`: at 10,000 observations a second this bounds them to under a megabyte.
+const FOLD_EVERY: Duration = Duration::from_secs(5);
+
+/// Installs the process's metrics recorder and answers the handle that renders it. Call once, inside a runtime.
 pub fn start_metrics() -> anyhow::Result<PrometheusHandle> {
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &LATENCY_SECONDS)?
         .install_recorder()?;
+    let folded = handle.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(FOLD_EVERY).await;
+            folded.run_upkeep();
+        }
+    });
     Ok(handle)
 }
