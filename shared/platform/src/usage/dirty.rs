@@ -1,6 +1,7 @@
 //! Which buckets changed since they were last computed. Marked in Postgres before the offset of the events is committed, so that no
 //! crash can leave a changed bucket unmarked; cleared only when nothing was marked in between.
 
+use crate::clickhouse::sql;
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Row};
 use talea_domain::id::TenantId;
@@ -139,8 +140,8 @@ impl DirtyBuckets {
         )
         .bind(tenant.as_str())
         .bind(event_type)
-        .bind(bucket_start(range.start))
-        .bind(range.end)
+        .bind(bucket_start(storable(range.start)))
+        .bind(storable(range.end))
         .fetch_all(connection)
         .await
     }
@@ -176,4 +177,22 @@ async fn mark_sorted(
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// A border of a range as the store knows it: no event lies outside of its years, and Postgres refuses times far outside.
+fn storable(border: DateTime<Utc>) -> DateTime<Utc> {
+    sql::from_nanos(sql::nanos(border))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_border_that_can_be_written_can_be_asked_for() {
+        let years = |border| bucket_start(storable(border)).format("%Y").to_string();
+        assert_eq!([years(DateTime::<Utc>::MIN_UTC), years(DateTime::<Utc>::MAX_UTC)], ["1900", "2262"]);
+        let now = DateTime::from_timestamp(1_700_000_000, 5).expect("in range");
+        assert_eq!(storable(now), now);
+    }
 }

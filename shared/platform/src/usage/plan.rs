@@ -48,6 +48,7 @@ impl Plan {
     pub(super) fn of(query: &UsageQuery, dirty: &[DateTime<Utc>]) -> Result<Self, UsageError> {
         let place = |field: &str, name: &String| place_of(&query.meter, field, name);
         let group_places = query.group_by.iter().map(|name| place("group_by", name)).collect::<Result<Vec<_>, _>>()?;
+        refuse_repeats(&query.group_by)?;
         let filters = query
             .filters
             .iter()
@@ -167,7 +168,7 @@ impl Plan {
 
     pub(super) fn row(&self, query: &UsageQuery, row: AnswerRow) -> Result<UsageRow, UsageError> {
         let next = self.borders.partition_point(|border| *border <= row.w);
-        let end = self.borders.get(next).copied().unwrap_or(row.w + BUCKET_NANOS);
+        let end = self.borders.get(next).copied().unwrap_or(row.w.saturating_add(BUCKET_NANOS));
         Ok(UsageRow {
             window_start: sql::from_nanos(row.w),
             window_end: sql::from_nanos(end),
@@ -202,6 +203,14 @@ fn borders(query: &UsageQuery) -> Result<Vec<i64>, FieldError> {
         ));
     }
     Ok(borders)
+}
+
+/// A dimension that is named again says nothing new, and makes every row longer.
+fn refuse_repeats(names: &[String]) -> Result<(), FieldError> {
+    let repeated = names.iter().enumerate().find(|(index, name)| names[..*index].contains(name));
+    repeated.map_or(Ok(()), |(_, name)| {
+        Err(FieldError::new("group_by", format!("names \"{name}\" twice"), "name each dimension once"))
+    })
 }
 
 fn place_of(meter: &MeterDefinition, field: &str, name: &str) -> Result<usize, FieldError> {

@@ -19,7 +19,7 @@ pub(super) fn raw_stretches(borders: &[i64], dirty: &[DateTime<Utc>]) -> Vec<Str
     let cut = borders.iter().filter(|border| border.rem_euclid(BUCKET_NANOS) != 0).map(|border| bucket_of(*border));
     let changed = dirty.iter().map(|start| bucket_of(sql::nanos(*start)));
     let mut buckets: Vec<i64> =
-        cut.chain(changed).filter(|start| start + BUCKET_NANOS > *first && start < last).collect();
+        cut.chain(changed).filter(|start| start.saturating_add(BUCKET_NANOS) > *first && start < last).collect();
     buckets.sort_unstable();
     coalesce(buckets)
 }
@@ -90,6 +90,12 @@ mod tests {
         check(&[1, 4 * B], &[], &[(0, B)]);
         check(&[0, 2 * B + 5, 4 * B - 1], &[], &[(2 * B, 4 * B)]);
         check(&[-1, 4 * B], &[], &[(-B, 0)]);
+    }
+
+    #[test]
+    fn a_range_may_end_where_the_store_does() {
+        let last = bucket_of(i64::MAX);
+        check(&[0, i64::MAX], &[], &[(last, i64::MAX)]);
     }
 
     #[test]
