@@ -1,7 +1,7 @@
 //! What every part of metering shares.
 
 use crate::totals::TotalsPublisher;
-use chrono::Duration;
+use chrono::{DateTime, Duration, Utc};
 use std::sync::Arc;
 use talea_domain::event::{EventLimits, Window};
 use talea_platform::clock::Clock;
@@ -34,7 +34,15 @@ pub struct Settings {
     pub linger: std::time::Duration,
 }
 
+/// How far the clocks that stamp records may stand apart.
+const CLOCKS_APART_MINUTES: i64 = 60;
+
 impl Settings {
+    /// From which log time on identities are remembered when records are judged that the log took at `appended_at` or later.
+    pub fn remembered_from(&self, appended_at: DateTime<Utc>) -> DateTime<Utc> {
+        appended_at - self.window.late - Duration::minutes(CLOCKS_APART_MINUTES)
+    }
+
     pub fn new(config: &Config) -> Self {
         let metering = &config.metering;
         Self {

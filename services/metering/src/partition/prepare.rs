@@ -33,8 +33,11 @@ impl Memory {
 
     /// The block is in the identity table: its exact set is no longer needed.
     pub(super) fn written(&mut self, block: &Block) {
-        for identity in block.claims.keys() {
-            self.under_way.remove(identity);
+        for (identity, claim) in &block.claims {
+            // The block that is prepared behind it can have counted the identity anew, after its window.
+            if self.under_way.get(identity) == Some(claim) {
+                self.under_way.remove(identity);
+            }
         }
         if !self.replayed.is_empty() {
             self.replayed.retain(|offset| *offset >= block.next_offset);
@@ -130,8 +133,13 @@ fn judge_block(
         writer.add(record, verdict);
     }
     let block = writer.finish(records, next_offset);
+    if let Some(record) = block.records.first() {
+        // Never later than now: a record may carry any time where the log does not stamp it.
+        let judged_at = record.appended_at.min(context.clock().now());
+        memory.filter.forget_before(context.settings.remembered_from(judged_at));
+    }
     for (identity, claim) in &block.claims {
-        memory.filter.insert(*identity);
+        memory.filter.insert(*identity, claim.first_seen);
         memory.under_way.insert(*identity, *claim);
     }
     block

@@ -71,7 +71,7 @@ pub struct Known {
     pub body_hash: u128,
     pub partition: u32,
     pub offset: u64,
-    /// The log time at which it was first seen.
+    /// The log time of that record.
     pub first_seen: DateTime<Utc>,
 }
 
@@ -84,7 +84,8 @@ struct KnownRow {
     seen: i64,
 }
 
-/// Which of these identities were counted, and from which record. One statement per 10,000.
+/// Which of these identities were counted, and from which record. One that was counted anew after its window was over is known from
+/// the later record: it is that one's window that a repeat falls into. One statement per 10,000.
 ///
 /// # Errors
 /// See [`ClickHouseError`].
@@ -95,9 +96,9 @@ pub async fn known_identities(
     let mut known = HashMap::with_capacity(identities.len());
     for chunk in identities.chunks(LOOKUP_CHUNK) {
         let query = format!(
-            "SELECT identity AS key, argMin(body_hash, (first_seen, offset)) AS hash, \
-             argMin(partition, (first_seen, offset)) AS at_partition, argMin(offset, (first_seen, offset)) AS at_offset, \
-             toUnixTimestamp64Micro(min(first_seen)) AS seen FROM usage_identities WHERE identity IN {} GROUP BY key",
+            "SELECT identity AS key, argMax(body_hash, (first_seen, offset)) AS hash, \
+             argMax(partition, (first_seen, offset)) AS at_partition, argMax(offset, (first_seen, offset)) AS at_offset, \
+             toUnixTimestamp64Micro(max(first_seen)) AS seen FROM usage_identities WHERE identity IN {} GROUP BY key",
             sql::number_array(chunk, "UInt128")
         );
         let rows = clickhouse.rows::<KnownRow>(clickhouse.query(&query)).await?;
