@@ -15,6 +15,7 @@ mod lag;
 mod partition;
 mod totals;
 mod verdict;
+mod vitals;
 
 pub use context::GROUP;
 

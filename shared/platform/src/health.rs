@@ -43,6 +43,11 @@ impl Pulse {
         self.set(None);
     }
 
+    /// Nothing is to be done, so that no progress is expected. Trouble stays until the next good beat.
+    pub fn rest(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).last = Instant::now();
+    }
+
     /// Alive, but failing: the reason is shown until the next good beat.
     pub fn trouble(&self, reason: impl Into<String>) {
         self.set(Some(reason.into()));
@@ -66,5 +71,32 @@ impl Pulse {
                 None => Ok(()),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rest_keeps_trouble_and_a_beat_ends_it() {
+        let pulse = Pulse::default();
+        let check = pulse.check(Duration::from_secs(3600));
+        pulse.trouble("away");
+        pulse.rest();
+        assert_eq!(check(), Err("away".to_owned()));
+        pulse.beat();
+        assert_eq!(check(), Ok(()));
+    }
+
+    #[test]
+    fn who_rests_is_not_stuck() {
+        let pulse = Pulse::default();
+        let check = pulse.check(Duration::ZERO);
+        while check().is_ok() {}
+        assert!(check().is_err_and(|reason| reason.contains("no progress")));
+        let patient = pulse.check(Duration::from_secs(3600));
+        pulse.rest();
+        assert_eq!(patient(), Ok(()));
     }
 }

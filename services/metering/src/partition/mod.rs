@@ -6,6 +6,7 @@
 mod block;
 mod prepare;
 mod recover;
+mod waiting;
 mod write;
 
 use crate::committer::Committer;
@@ -19,8 +20,10 @@ use talea_platform::health::Pulse;
 use talea_platform::log::LogRecord;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use waiting::Waiting;
 
-/// The longest pause between two recoveries.
+/// The pauses between two recoveries: the shortest after a block that was written, longer each time none was.
+const MIN_BACKOFF: Duration = Duration::from_millis(50);
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
 /// How often an idle partition looks whether the plans limit other meters.
 const LOOK_AT_LIMITS: Duration = Duration::from_secs(1);
@@ -44,14 +47,18 @@ enum End {
 }
 
 impl Partition {
-    /// Runs until the inbox is closed.
+    /// Runs until the inbox is closed. Behind a closed inbox no trouble is mended: another owner may be at work, and to recover
+    /// would take the partition from it. What is not committed then, the next owner reads again.
     pub async fn run(mut self, context: Arc<Context>) {
         let mut held: Vec<LogRecord> = Vec::new();
-        let mut backoff = Duration::from_millis(50);
-        loop {
+        let mut backoff = MIN_BACKOFF;
+        while !self.inbox.is_closed() {
+            let before = self.committed;
             let end = match recover::recover(&context, self.number, self.committed).await {
                 Ok(owner) => {
-                    backoff = Duration::from_millis(50);
+                    if held.is_empty() {
+                        self.pulse.beat();
+                    }
                     Owner::new(&context, &mut self, owner).work(std::mem::take(&mut held)).await
                 }
                 Err(error) => End::Trouble(error, std::mem::take(&mut held)),
@@ -60,12 +67,9 @@ impl Partition {
             held = records;
             tracing::warn!(partition = self.number, error = format!("{error:#}"), "metering.recovering");
             metrics::counter!("talea_metering_recoveries_total").increment(1);
-            self.pulse.trouble(format!("partition {}: {error:#}", self.number));
-            if self.inbox.is_closed() && self.inbox.is_empty() {
-                return;
-            }
+            self.pulse.trouble(format!("{error:#}"));
+            backoff = if self.committed > before { MIN_BACKOFF } else { (backoff * 2).min(MAX_BACKOFF) };
             tokio::time::sleep(backoff).await;
-            backoff = (backoff * 2).min(MAX_BACKOFF);
         }
     }
 }
@@ -106,7 +110,7 @@ impl<'p> Owner<'p> {
     }
 
     async fn work(mut self, held: Vec<LogRecord>) -> End {
-        let mut waiting = held;
+        let mut waiting = Waiting::of(held);
         loop {
             let open = match self.gather(&mut waiting).await {
                 Ok(open) => open,
@@ -116,14 +120,14 @@ impl<'p> Owner<'p> {
                 debug_assert!(!open, "an open inbox yields records");
                 return match self.settle().await {
                     Ok(()) => End::Closed,
-                    Err((error, block)) => self.trouble(error, vec![*block], Vec::new()).await,
+                    Err((error, block)) => self.trouble(error, vec![*block], waiting).await,
                 };
             }
-            let records = take_block(&mut waiting, self.context.settings.block_events);
+            let records = waiting.take_block(self.context.settings.block_events);
             let block = match prepare::prepare(self.context, &self.fence, &mut self.memory, records).await {
                 Ok(block) => block,
                 Err((error, records)) => {
-                    waiting.splice(0..0, records);
+                    let waiting = Waiting::of(waiting.behind(records));
                     return self.trouble(error, Vec::new(), waiting).await;
                 }
             };
@@ -136,12 +140,12 @@ impl<'p> Owner<'p> {
 
     /// Waits until there is a block's worth of records: full, or lingering long enough while nothing is being written.
     /// False when the inbox is closed.
-    async fn gather(&mut self, waiting: &mut Vec<LogRecord>) -> Result<bool, Failed> {
+    async fn gather(&mut self, waiting: &mut Waiting) -> Result<bool, Failed> {
         let linger = tokio::time::sleep(self.context.settings.linger);
         tokio::pin!(linger);
         let mut lingering = !waiting.is_empty();
         let mut look = tokio::time::interval(LOOK_AT_LIMITS);
-        while waiting.len() < self.context.settings.block_events {
+        while !waiting.is_full(self.context.settings.block_events) {
             tokio::select! {
                 biased;
                 written = async { self.writing.as_mut().expect("guarded: only polled while a block is written").await }, if self.writing.is_some() => {
@@ -154,7 +158,7 @@ impl<'p> Owner<'p> {
                             linger.as_mut().reset(tokio::time::Instant::now() + self.context.settings.linger);
                             lingering = true;
                         }
-                        waiting.extend(records);
+                        waiting.push(records);
                     }
                     None => return Ok(false),
                 },
@@ -216,7 +220,7 @@ impl<'p> Owner<'p> {
     }
 
     /// Collects every record that is not committed, in order.
-    async fn trouble(mut self, error: anyhow::Error, failed: Vec<Block>, waiting: Vec<LogRecord>) -> End {
+    async fn trouble(mut self, error: anyhow::Error, failed: Vec<Block>, waiting: Waiting) -> End {
         let mut records = Vec::new();
         if let Some(writing) = self.writing.take() {
             match flatten(writing.await) {
@@ -225,14 +229,8 @@ impl<'p> Owner<'p> {
             }
         }
         records.extend(failed.into_iter().flat_map(Block::into_records));
-        records.extend(waiting);
-        End::Trouble(error, records)
+        End::Trouble(error, waiting.behind(records))
     }
-}
-
-fn take_block(waiting: &mut Vec<LogRecord>, most: usize) -> Vec<LogRecord> {
-    let rest = waiting.split_off(waiting.len().min(most));
-    std::mem::replace(waiting, rest)
 }
 
 fn flatten<T>(joined: Result<Result<T, Failed>, tokio::task::JoinError>) -> Result<T, Failed> {
