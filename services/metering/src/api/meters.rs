@@ -83,6 +83,9 @@ async fn record(context: &Context, caller: &Caller, meter: &NewMeter) -> Result<
             return Ok((StatusCode::OK, current));
         }
     }
+    // Marked before the definition is there, so that nobody takes a bucket that was never computed for an empty one, and so that
+    // the marks stand wherever this ends: none is taken away before it has been quiet for a while.
+    mark_past(context, &definition).await?;
     let decision = Decision {
         tenant: TenantScope::Global,
         expected_version: Some(i64::from(definition.version) - 1),
@@ -97,6 +100,7 @@ async fn record(context: &Context, caller: &Caller, meter: &NewMeter) -> Result<
         Err(conflict @ journal::AppendError::Conflict { .. }) => return Err(Problem::conflict(conflict.to_string())),
         Err(error) => return Err(Problem::internal(error)),
     }
+    // And again behind it, for what was stored in between.
     mark_past(context, &definition).await?;
     Ok((StatusCode::CREATED, definition))
 }
