@@ -1,5 +1,6 @@
 //! `talea serve`: the roles of this process, its HTTP server, and the way it starts and stops.
 
+mod connections;
 mod http;
 mod probes;
 mod roles;
@@ -70,7 +71,7 @@ pub async fn run(config: Config, arguments: &ServeArguments) -> anyhow::Result<(
     eprintln!("serving on http://{address}");
     let app = http::app(&platform, running.routes, metrics);
     let drained = async {
-        axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned()).await?;
+        connections::serve(listener, app, connections::HEAD_TIMEOUT, stop.clone()).await;
         for task in running.tasks {
             task.await?;
         }

@@ -1,5 +1,6 @@
 //! Which roles run in this process, and what each brings: routes, workers, consumers.
 
+use super::probes;
 use talea_platform::runtime::Platform;
 use talea_platform::worker::Worker;
 use std::collections::BTreeSet;
@@ -27,6 +28,7 @@ pub(super) struct Running {
 
 pub(super) async fn start(platform: &Platform, roles: &BTreeSet<Role>) -> anyhow::Result<Running> {
     let mut running = Running { routes: OpenApiRouter::new(), tasks: Vec::new() };
+    running.work(platform, probes::workers(platform));
     for role in roles {
         match role {
             Role::Ingest => running.serve(talea_ingest::routes(talea_ingest::build(platform))),
