@@ -5,7 +5,7 @@
 
 use crate::context::Context;
 use anyhow::Context as _;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use talea_domain::entitlement::total::{LatestValue, TotalRecord};
@@ -44,11 +44,15 @@ impl TotalsPublisher {
         Ok(())
     }
 
+    /// The higher (epoch, offset) stays: the task of an earlier ownership can still speak when the next one has begun.
     fn offer(&self, key: Key, mut record: TotalRecord) {
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = (key, record.partition);
-        if let Some(earlier) = pending.remove(&entry) {
-            record.new_uniques.extend(earlier.new_uniques);
+        if let Some(mut other) = pending.remove(&entry) {
+            if (other.epoch, other.offset) > (record.epoch, record.offset) {
+                std::mem::swap(&mut other, &mut record);
+            }
+            record.new_uniques.extend(other.new_uniques);
         }
         pending.insert(entry, record);
         drop(pending);
@@ -82,11 +86,15 @@ impl TotalsPublisher {
     }
 }
 
-/// The totals of one partition, for the buckets that can still matter to a limit.
+/// The totals of one partition, for the buckets that events outside of a backfill can still change.
 pub struct PartitionTotals {
     partition: u32,
+    /// The first bucket that is kept.
+    since: DateTime<Utc>,
     meters: Arc<Vec<MeterDefinition>>,
     cells: HashMap<Key, Cell>,
+    /// The offset behind the last event whose totals were offered.
+    told: u64,
 }
 
 #[derive(Default)]
@@ -107,12 +115,13 @@ impl PartitionTotals {
         Ok(totals)
     }
 
-    /// For another set of limited meters, from what is stored. Nobody was told of the new meters' totals, nor of what
-    /// changed at or after `told` (an offset).
-    pub(crate) async fn renew(&mut self, context: &Context, epoch: u64, told: u64) -> anyhow::Result<()> {
+    /// For another set of limited meters, from what is stored. Nobody was told of the new meters' totals, nor of what changed
+    /// since the last telling: a renewal that fails is made up for by the next.
+    pub(crate) async fn renew(&mut self, context: &Context, epoch: u64) -> anyhow::Result<()> {
         let mut totals = Self::stored(context, self.partition).await?;
         let is_new = |key: &MeterKey| !self.meters.iter().any(|meter| meter.key == *key);
-        totals.offer(&context.totals, epoch, |key, cell| cell.offset >= told || is_new(key));
+        totals.offer(&context.totals, epoch, |key, cell| cell.offset >= self.told || is_new(key));
+        totals.told = totals.told.max(self.told);
         *self = totals;
         Ok(())
     }
@@ -120,7 +129,7 @@ impl PartitionTotals {
     /// In one query for each limited meter.
     async fn stored(context: &Context, partition: u32) -> anyhow::Result<Self> {
         let meters = context.totals.limited();
-        let since = bucket_start(context.clock().now() - context.settings.window.late);
+        let since = kept_since(context);
         let mut cells: HashMap<Key, Cell> = HashMap::new();
         let stored = partials_since(&context.platform.clickhouse, &meters, since).await.context("rebuild totals")?;
         for row in stored.into_iter().filter(|row| row.partition == partition) {
@@ -129,7 +138,8 @@ impl PartitionTotals {
             cell.logged_at = cell.logged_at.max(row.logged_at);
             cell.partial.merge(&row.partial);
         }
-        Ok(Self { partition, meters, cells })
+        let told = cells.values().map(|cell| cell.offset + 1).max().unwrap_or(0);
+        Ok(Self { partition, since, meters, cells, told })
     }
 
     fn offer(&mut self, publisher: &TotalsPublisher, epoch: u64, is_untold: impl Fn(&MeterKey, &Cell) -> bool) {
@@ -146,11 +156,15 @@ impl PartitionTotals {
         !Arc::ptr_eq(&self.meters, &publisher.limited())
     }
 
-    /// Adds counted events and offers every total that changed.
-    pub fn add(&mut self, publisher: &TotalsPublisher, epoch: u64, events: &[StoredEvent]) {
+    /// Adds counted events and offers every total that changed. What lies before the kept buckets is left to the comparison with
+    /// the store: a total that began with it would be told as the whole.
+    pub fn add(&mut self, context: &Context, epoch: u64, events: &[StoredEvent]) {
+        self.forget_before(kept_since(context));
+        let publisher = &context.totals;
+        self.told = events.last().map_or(self.told, |stored| self.told.max(stored.offset + 1));
         let meters = self.meters.clone();
         let mut touched: HashMap<Key, u32> = HashMap::new();
-        for stored in events {
+        for stored in events.iter().filter(|stored| stored.event.time >= self.since) {
             for meter in meters.iter().filter(|meter| meter.event_type == stored.event.event_type) {
                 let reading = meter.read(&stored.event);
                 let Reading::Value { text, .. } = &reading else { continue };
@@ -172,6 +186,19 @@ impl PartitionTotals {
             }
         }
     }
+
+    /// Looks through all totals at most once for each day that passes.
+    fn forget_before(&mut self, since: DateTime<Utc>) {
+        if since - self.since >= Duration::days(1) {
+            self.since = since;
+            self.cells.retain(|key, _| key.2 >= since);
+        }
+    }
+}
+
+/// The first bucket whose totals are kept: a window back from now.
+fn kept_since(context: &Context) -> DateTime<Utc> {
+    bucket_start(context.clock().now() - context.settings.window.late)
 }
 
 fn record(key: &Key, meter_version: u32, partition: u32, epoch: u64, cell: &mut Cell) -> TotalRecord {
@@ -197,4 +224,35 @@ fn record(key: &Key, meter_version: u32, partition: u32, epoch: u64, cell: &mut 
 async fn limited(platform: &Platform) -> anyhow::Result<Vec<MeterDefinition>> {
     let mut tx = platform.databases.worker.begin().await?;
     Ok(catalogue::limited_meters(&mut tx).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn total(epoch: u64, offset: u64, count: u64) -> (Key, TotalRecord) {
+        let tenant = TenantId::parse("acme").expect("a key");
+        let meter = MeterKey::parse("calls").expect("a key");
+        let partial = Partial { count, ..Partial::default() };
+        let new_uniques = vec![Identity(u128::from(count))];
+        let mut cell = Cell { partial, offset, logged_at: DateTime::UNIX_EPOCH, new_uniques };
+        let key = (tenant, meter, DateTime::UNIX_EPOCH);
+        let record = record(&key, 1, 0, epoch, &mut cell);
+        (key, record)
+    }
+
+    #[test]
+    fn what_an_earlier_owner_still_says_replaces_nothing() {
+        for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
+            let publisher = TotalsPublisher::default();
+            let said = [total(1, 9, 10), total(2, 9, 20), total(2, 12, 30)];
+            for (key, record) in order.map(|index| said[index].clone()) {
+                publisher.offer(key, record);
+            }
+            let pending = publisher.pending.lock().expect("whole");
+            let record = pending.values().next().expect("one of the key");
+            assert_eq!((pending.len(), record.epoch, record.offset, record.count), (1, 2, 12, 30));
+            assert_eq!(record.new_uniques.len(), 3, "no value of a unique count is lost");
+        }
+    }
 }

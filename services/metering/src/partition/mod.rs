@@ -200,7 +200,7 @@ impl<'p> Owner<'p> {
             // What is stored holds this block's events already.
             self.renew_totals().await;
         } else {
-            self.totals.add(&self.context.totals, self.fence.epoch, &block.counted);
+            self.totals.add(self.context, self.fence.epoch, &block.counted);
         }
         block.measure(self.context.clock().now());
         self.partition.committed = block.next_offset;
@@ -213,8 +213,7 @@ impl<'p> Owner<'p> {
 
     /// The plans limit other meters now.
     async fn renew_totals(&mut self) {
-        let told = self.partition.committed;
-        if let Err(error) = self.totals.renew(self.context, self.fence.epoch, told).await {
+        if let Err(error) = self.totals.renew(self.context, self.fence.epoch).await {
             tracing::warn!(error = format!("{error:#}"), "metering.totals_not_renewed");
         }
     }
