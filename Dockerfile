@@ -2,16 +2,16 @@
 # One image, one program: `talea serve` with all roles or some, `talea migrate`, `talea keys`, `talea rebuild`.
 
 FROM rust:1.95-slim-trixie AS build
-# librdkafka and zstd are compiled from their sources: C and C++ compilers and make.
+# librdkafka, zstd and OpenSSL are compiled from their sources: C and C++ compilers, make and perl.
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends build-essential \
+    && apt-get install --yes --no-install-recommends build-essential perl \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /source
 COPY . .
 # The caches are the builder's own; the program is copied out of them.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/source/target \
-    CARGO_PROFILE_RELEASE_DEBUG=0 cargo build --locked --release --package talea --bin talea \
+    CARGO_PROFILE_RELEASE_DEBUG=0 cargo build --locked --release --package talea --bin talea --features tls \
     && install -D -m 0755 target/release/talea /out/talea
 
 FROM debian:trixie-slim

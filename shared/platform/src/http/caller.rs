@@ -72,7 +72,7 @@ impl Caller {
     pub fn require_unbound(&self) -> Result<(), Problem> {
         match &self.0.tenant {
             None => Ok(()),
-            Some(_) => Err(Problem::forbidden("admin, bound to no tenant")),
+            Some(_) => Err(Problem::bound()),
         }
     }
 

@@ -10,6 +10,9 @@ const DEFAULT_LIMIT: u32 = 100;
 /// The most rows of a page.
 const MAX_LIMIT: u32 = 1000;
 
+/// A NUL inside a JSON text.
+const NUL: &[u8] = br"\u0000";
+
 /// `?limit=&cursor=`
 #[derive(Debug, Clone, Default, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -36,7 +39,12 @@ impl Cursor {
         }
         let bytes: Option<Vec<u8>> =
             (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect();
-        Ok(serde_json::from_slice(&bytes.ok_or_else(wrong)?).map_err(|_| wrong())?)
+        let json = bytes.ok_or_else(wrong)?;
+        // No text of ours holds a NUL, and Postgres takes none.
+        if json.windows(NUL.len()).any(|part| part == NUL) {
+            return Err(wrong().into());
+        }
+        Ok(serde_json::from_slice(&json).map_err(|_| wrong())?)
     }
 }
 
@@ -85,8 +93,9 @@ mod tests {
     fn a_cursor_comes_back_and_nonsense_is_refused() {
         let text = Cursor::encode(&("acme", 17)).expect("encodes");
         assert_eq!(Cursor::decode::<(String, u32)>(&text).expect("decodes"), ("acme".to_owned(), 17));
-        for nonsense in ["zz", "0", "é", "7b"] {
-            assert!(Cursor::decode::<(String, u32)>(nonsense).is_err());
+        let nul = Cursor::encode(&("a\0", 17)).expect("encodes");
+        for nonsense in ["zz", "0", "é", "7b", &nul] {
+            assert!(Cursor::decode::<(String, u32)>(nonsense).is_err(), "{nonsense}");
         }
     }
 

@@ -49,6 +49,11 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "forbidden", "This key may not do that")
             .with_detail(format!("use a key that has the scope `{scope}`"))
     }
+    /// For a key that is bound to a tenant, where that is too little.
+    pub fn bound() -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", "This key may not do that")
+            .with_detail("this concerns more than one tenant: use a key that is bound to none")
+    }
     /// Also for what belongs to another tenant: the answer is the same to the byte.
     pub fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "not-found", "There is no such thing here")

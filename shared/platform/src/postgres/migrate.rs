@@ -15,7 +15,7 @@ const SETUP_LOCK: i64 = 0x74_61_6c_65_61;
 pub enum MigrateError {
     #[error(transparent)]
     Database(#[from] DatabaseError),
-    #[error("migration: {0}")]
+    #[error("migration: {0}; use a version of Talea that is not older than the one that made this database")]
     Schema(#[from] sqlx::migrate::MigrateError),
     #[error(
         "the database `{database}` belongs to `{owner}`, not to talea_owner; \
