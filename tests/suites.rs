@@ -238,7 +238,7 @@ mod of_the_whole_path {
             answers, counting, failures, pages, poison, status, values, window, windows_of_usage,
         };
         pub use crate::quota::{checks, onboarding, policy, signals};
-        pub use crate::recovery::{backlog, crash, kill, shutdown};
+        pub use crate::recovery::{backlog, crash, kill, shutdown, stuck};
     }
     end_to_end! {
         counting {
@@ -293,6 +293,7 @@ mod of_the_whole_path {
             an_identity_that_is_used_anew_is_remembered_anew
         }
         shutdown { a_graceful_end_leaves_nothing_to_replay }
+        stuck { one_stuck_partition_is_seen_beside_one_that_works }
         checks {
             every_aggregation_is_what_a_recount_says
             a_check_says_why_and_what_remains

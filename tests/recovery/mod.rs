@@ -5,3 +5,4 @@ pub mod crash;
 pub mod kill;
 pub mod shutdown;
 pub mod stored;
+pub mod stuck;
