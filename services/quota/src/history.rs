@@ -14,7 +14,8 @@ use talea_platform::http::{Caller, Json, Page, PageQuery, Problem, Query};
 pub struct SignalParameters {
     /// May be left out: then the key's tenant, or all tenants for a key that is bound to none.
     tenant_id: Option<TenantId>,
-    limit: Option<String>,
+    /// Rows of this page, 1 to 1000 (default 100).
+    limit: Option<u32>,
     cursor: Option<String>,
 }
 
@@ -29,7 +30,7 @@ pub async fn list_signals(
     const LIST: &str = "SELECT position, document FROM quota_signals \
         WHERE tenant_id = coalesce($1, tenant_id) AND position < $2 ORDER BY position DESC LIMIT $3";
     caller.require(Scope::Read)?;
-    let page = PageQuery { limit: asked.limit.and_then(|limit| limit.parse().ok()), cursor: asked.cursor };
+    let page = PageQuery { limit: asked.limit, cursor: asked.cursor };
     let limit = page.limit()?;
     let tenant = caller.tenant_or_all(asked.tenant_id.as_ref())?;
     let databases = &shared.platform.databases;
