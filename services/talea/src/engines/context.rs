@@ -1,5 +1,7 @@
 //! What every engine's start needs to know, and where it reports slow steps.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -27,8 +29,11 @@ impl Context {
             path.canonicalize().map_err(EngineError::file(path))
         };
         let http = reqwest::Client::builder().no_proxy().build();
+        let folder = absolute(&options.folder())?;
+        // Usage and decisions are below: nobody else on the machine reads them.
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).map_err(EngineError::file(&folder))?;
         Ok(Self {
-            folder: absolute(&options.folder())?,
+            folder,
             cache: absolute(&options.cache)?,
             executable: options.executable.clone(),
             ephemeral: options.ephemeral,
