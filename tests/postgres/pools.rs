@@ -66,6 +66,11 @@ pub async fn each_role_can_do_only_its_part(target: &Target) {
         (Role::App, "DELETE FROM tenants"),
         (Role::App, "UPDATE metering_epochs SET epoch = 0"),
         (Role::App, "CREATE TABLE x (y int)"),
+        // The log holds every tenant's records and knows no tenants.
+        (Role::App, "SELECT * FROM log.batches"),
+        (Role::App, "DELETE FROM log.groups"),
+        (Role::App, "SELECT log.drop_expired('talea.usage.v1', '2100-01-01Z')"),
+        (Role::Operator, "SELECT * FROM log.batches"),
     ] {
         let mut connection = target.role(role).expect("parses").connect().await.expect("connects");
         let error = sqlx::query(statement).execute(&mut connection).await.expect_err(statement);
