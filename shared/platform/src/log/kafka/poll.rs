@@ -16,7 +16,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::rebalance::GroupContext;
 use super::records::log_record;
 use super::{REQUEST_TIMEOUT, unavailable};
-use crate::log::LogRecord;
+use crate::log::{LogRecord, report_unread_expired};
 use crate::log::inbox::Inbox;
 
 pub(super) type GroupConsumer = BaseConsumer<GroupContext>;
@@ -148,7 +148,14 @@ fn next_offset(client: &GroupConsumer, topic: &str, partition: u32) -> Result<u6
     let committed = client.committed_offsets(wanted, REQUEST_TIMEOUT)?;
     let (earliest, _) = client.fetch_watermarks(topic, partition.cast_signed(), REQUEST_TIMEOUT)?;
     let committed = match committed.find_partition(topic, partition.cast_signed()).map(|element| element.offset()) {
-        Some(Offset::Offset(offset)) => offset,
+        Some(Offset::Offset(offset)) => {
+            if let (Ok(from), Ok(to)) = (u64::try_from(offset), u64::try_from(earliest))
+                && from < to
+            {
+                report_unread_expired(topic, partition, from, to);
+            }
+            offset
+        }
         _ => 0,
     };
     Ok(u64::try_from(committed.max(earliest)).unwrap_or(0))

@@ -18,7 +18,7 @@ use super::membership::{Changes, Membership};
 use super::wakeups::Wakeups;
 use super::{PostgresLog, detached, unavailable};
 use crate::log::inbox::Inbox;
-use crate::log::{Consumer, Delivery, LogError};
+use crate::log::{Consumer, Delivery, LogError, report_unread_expired};
 
 /// What one query asks of one partition.
 const FETCH_BYTES: usize = 4 << 20;
@@ -220,6 +220,10 @@ impl Fetcher {
         }
         for (partition, records) in fetch(&self.pool, &self.topic, &wants, share.min(FETCH_BYTES)).await? {
             if let Some(slot) = hungry.iter().find(|slot| slot.partition == partition) {
+                // Offsets are dense: only retention makes a gap.
+                if let Some(first) = records.first().filter(|first| first.offset > slot.fetch_from) {
+                    report_unread_expired(&self.topic, partition, slot.fetch_from, first.offset);
+                }
                 self.inbox.push(partition, slot.epoch, records);
                 found = Found::Records;
             }

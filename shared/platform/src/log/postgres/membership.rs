@@ -11,6 +11,7 @@ use sqlx::{PgConnection, PgPool, Row};
 
 use super::balance::balance;
 use super::wakeups::{CHANNEL, Wakeups};
+use crate::log::report_unread_expired;
 
 const LOCK_GROUP: &str = "SELECT 1 FROM log.groups WHERE group_name = $1 AND topic = $2 FOR UPDATE";
 const RENEW: &str = "
@@ -30,7 +31,7 @@ const TAKE: &str = "
     UPDATE log.group_partitions g SET owner = $3, generation = g.generation + 1
     FROM log.partitions p
     WHERE g.group_name = $1 AND g.topic = $2 AND g.partition = ANY($4) AND p.topic = g.topic AND p.partition = g.partition
-    RETURNING g.partition, g.generation, greatest(g.next_offset, p.start_offset) AS next_offset";
+    RETURNING g.partition, g.generation, greatest(g.next_offset, p.start_offset) AS next_offset, g.next_offset AS committed";
 const LEAVE: &str = "
     WITH freed AS (UPDATE log.group_partitions SET owner = NULL WHERE group_name = $1 AND topic = $2 AND owner = $3)
     DELETE FROM log.members WHERE group_name = $1 AND topic = $2 AND member = $3";
@@ -136,11 +137,17 @@ impl Membership {
         let query = sqlx::query(TAKE).bind(&self.group).bind(&self.topic).bind(self.member).bind(partitions);
         let rows = query.fetch_all(connection).await?;
         let taken = rows.iter().map(|row| {
-            Ok(Taken {
+            let taken = Taken {
                 partition: row.try_get::<i32, _>("partition")?.cast_unsigned(),
                 generation: row.try_get("generation")?,
                 next_offset: row.try_get::<i64, _>("next_offset")?.cast_unsigned(),
-            })
+            };
+            let committed = row.try_get::<i64, _>("committed")?.cast_unsigned();
+            // A group that never had the partition starts at the earliest record, wherever that is.
+            if taken.generation > 1 && committed < taken.next_offset {
+                report_unread_expired(&self.topic, taken.partition, committed, taken.next_offset);
+            }
+            Ok(taken)
         });
         taken.collect()
     }
