@@ -81,6 +81,7 @@ mod of_postgres {
             without_a_tenant_nothing_is_read
             each_role_can_do_only_its_part
             an_aborted_task_leaves_no_open_transaction
+            kept_answers_expire_unread
             start_refuses_a_role_that_escapes_row_security
         }
         keys {
@@ -234,9 +235,7 @@ mod of_the_whole_path {
     use super::{LogChoice, has_kafka};
     mod rules {
         pub use crate::billing::{closing, finance, late, lifecycle, once};
-        pub use crate::events::{
-            answers, counting, failures, pages, poison, status, values, window, windows_of_usage,
-        };
+        pub use crate::events::{answers, counting, failures, pages, poison, status, values, window, windows_of_usage};
         pub use crate::quota::{checks, onboarding, policy, signals};
         pub use crate::recovery::{backlog, crash, kill, shutdown, stuck};
     }

@@ -111,7 +111,8 @@ impl Scene {
     }
 
     pub async fn make_topic(&self) {
-        let spec = TopicSpec { name: topic::USAGE.to_owned(), partitions: PARTITIONS, retention: Duration::from_secs(86_400) };
+        let spec =
+            TopicSpec { name: topic::USAGE.to_owned(), partitions: PARTITIONS, retention: Duration::from_secs(86_400) };
         self.log.ensure_topic(&spec).await.expect("the topic is made");
     }
 

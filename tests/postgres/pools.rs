@@ -1,8 +1,9 @@
 //! Roles and transactions: nobody sees another tenant, whatever happens to the task in between.
 
-use super::fixtures::{connect, created, tenant};
-use chrono::{DateTime, Utc};
+use super::fixtures::{at, connect, created, tenant};
+use chrono::{DateTime, Duration, Utc};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
+use talea_platform::http::expire_idempotency_keys;
 use talea_platform::journal::append;
 use talea_platform::postgres::{
     AllTenants, DatabaseError, Databases, ErrorClass, PoolSettings, Role, Target, refuse_unsafe_role,
@@ -33,6 +34,25 @@ pub async fn a_tenant_sees_only_itself(target: &Target) {
     assert_eq!(error.class(), ErrorClass::Stop);
     drop(tx);
     assert!(tenants(&mut databases.app.global().await.expect("begins")).await.is_empty());
+}
+
+pub async fn kept_answers_expire_unread(target: &Target) {
+    let databases = two_tenants(target).await;
+    let mut tx = databases.app.tenant(&tenant("acme")).await.expect("begins");
+    for (key, second) in [("old", 0), ("new", 60)] {
+        sqlx::query("INSERT INTO idempotency_keys VALUES ('acme', $1, 'r', '', 200, 'answer', $2)")
+            .bind(key)
+            .bind(at(second))
+            .execute(&mut *tx)
+            .await
+            .expect("is kept");
+    }
+    tx.commit().await.expect("commits");
+    let now = at(60) + Duration::days(7);
+    assert_eq!(expire_idempotency_keys(&databases.worker, now).await.expect("expires"), 1);
+    assert_eq!(expire_idempotency_keys(&databases.worker, now).await.expect("expires"), 0);
+    let read = sqlx::query("SELECT body FROM idempotency_keys").fetch_all(databases.worker.pool()).await;
+    assert!(read.is_err(), "a worker reads no answers");
 }
 
 pub async fn without_a_tenant_nothing_is_read(target: &Target) {

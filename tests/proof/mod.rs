@@ -25,7 +25,8 @@ impl Demo {
     /// Runs the demo until it has printed its report and serves on.
     async fn run() -> Self {
         let home = std::env::temp_dir().join(format!("talea-demo-test-{}", std::process::id()));
-        let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a free port").port();
+        let port =
+            std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a free port").port();
         let mut child = Command::new(EXECUTABLE)
             .args(["--json", "demo", "--events", EVENTS, "--crash", "1"])
             .env("TALEA__ENGINES__HOME", &home)
@@ -77,7 +78,8 @@ impl Demo {
 
     async fn end(mut self) {
         let process = self.child.id().expect("it still serves");
-        let killed = std::process::Command::new("kill").args(["-INT", &process.to_string()]).status().expect("kill runs");
+        let killed =
+            std::process::Command::new("kill").args(["-INT", &process.to_string()]).status().expect("kill runs");
         assert!(killed.success());
         assert!(self.child.wait().await.expect("ends").success(), "Ctrl-C ends it with success");
         remove(&self.home);

@@ -5,8 +5,8 @@ use anyhow::Context as _;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use talea_domain::meter::MeterDefinition;
-use talea_platform::clock::seconds;
 use talea_platform::catalogue;
+use talea_platform::clock::seconds;
 use talea_platform::usage::buckets;
 use talea_platform::usage::dirty::{DirtyBucket, DirtyBuckets};
 use talea_platform::worker::Outcome;
@@ -32,7 +32,9 @@ pub async fn pass(context: Arc<Context>) -> anyhow::Result<Outcome> {
     let types: BTreeSet<&str> = dirty.iter().map(|bucket| bucket.event_type.as_str()).collect();
     meters.retain(|meter| types.contains(meter.event_type.as_str()));
     let revision = databases.next_revision().await?;
-    let report = buckets::recompute(&context.platform.clickhouse, &meters, &dirty, revision).await.context("recompute buckets")?;
+    let report = buckets::recompute(&context.platform.clickhouse, &meters, &dirty, revision)
+        .await
+        .context("recompute buckets")?;
     for double in &report.duplicated {
         tracing::error!(bucket = ?double.bucket, rows = double.rows, records = double.records, "metering.rows_stored_twice");
         metrics::counter!("talea_double_rows_total").increment(double.rows - double.records);

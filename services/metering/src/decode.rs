@@ -85,7 +85,8 @@ mod tests {
     #[test]
     fn garbage_is_an_error_that_names_a_field() {
         let limits = EventLimits::default();
-        for (headers, value) in [(&[][..], "\u{0}\u{1}"), (&[("ce_specversion", "1.0")], "{}"), (&[], "[]"), (&[], "")] {
+        for (headers, value) in [(&[][..], "\u{0}\u{1}"), (&[("ce_specversion", "1.0")], "{}"), (&[], "[]"), (&[], "")]
+        {
             let error = decode(&record(headers, value), &limits).expect_err("garbage");
             assert!(!error.reason.is_empty() && !error.way_out.is_empty());
         }

@@ -170,7 +170,8 @@ impl PartitionTotals {
                 let Reading::Value { text, .. } = &reading else { continue };
                 let key = (stored.event.tenant.clone(), meter.key.clone(), bucket_start(stored.event.time));
                 let cell = self.cells.entry(key.clone()).or_default();
-                if let Some(unique) = text.as_deref().map(ValueHash::of).filter(|it| !cell.partial.uniques.contains(it)) {
+                if let Some(unique) = text.as_deref().map(ValueHash::of).filter(|it| !cell.partial.uniques.contains(it))
+                {
                     cell.new_uniques.push(Identity(unique.0));
                 }
                 cell.partial.add(&reading, stored.event.time, stored.event.identity);
@@ -216,7 +217,11 @@ fn record(key: &Key, meter_version: u32, partition: u32, epoch: u64, cell: &mut 
         sum: partial.sum,
         max: partial.max,
         min: partial.min,
-        latest: partial.latest.map(|latest| LatestValue { time: latest.time, identity: latest.identity, value: latest.value }),
+        latest: partial.latest.map(|latest| LatestValue {
+            time: latest.time,
+            identity: latest.identity,
+            value: latest.value,
+        }),
         new_uniques: std::mem::take(&mut cell.new_uniques),
     }
 }

@@ -34,8 +34,15 @@ pub enum Verdict {
     /// Belongs to another partition, where its duplicates are: to be sent there.
     Forward(Identity),
     Counted(UsageEvent),
-    Duplicate { event: UsageEvent, of: Claim },
-    DeadLetter { event: Option<UsageEvent>, reason: DeadLetterReason, fault: FieldError },
+    Duplicate {
+        event: UsageEvent,
+        of: Claim,
+    },
+    DeadLetter {
+        event: Option<UsageEvent>,
+        reason: DeadLetterReason,
+        fault: FieldError,
+    },
 }
 
 /// What the judgement of a partition's records depends on.
@@ -76,11 +83,14 @@ fn judge_one(
     if home_partition(&event, bench.partitions) != bench.partition {
         return Verdict::Forward(event.identity);
     }
-    if let Some(claim) = claims.get(&event.identity.0).filter(|claim| remembered(claim, record, backfill, &bench.window)) {
+    if let Some(claim) =
+        claims.get(&event.identity.0).filter(|claim| remembered(claim, record, backfill, &bench.window))
+    {
         if claim.body_hash == event.body_hash {
             return Verdict::Duplicate { event, of: *claim };
         }
-        let reason = format!("was counted with another content (partition {}, offset {})", claim.partition, claim.offset);
+        let reason =
+            format!("was counted with another content (partition {}, offset {})", claim.partition, claim.offset);
         return dead_letter(event, DeadLetterReason::Conflict, "id", reason);
     }
     if !(bench.tenant_is_known)(&event.tenant) {

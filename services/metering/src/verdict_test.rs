@@ -24,7 +24,12 @@ fn decoded(offset: u64, id: &str, time: &str, tokens: &str) -> Decoded {
     Decoded { record, event, backfill: false }
 }
 
-fn judged(records: Vec<Decoded>, claims: &mut HashMap<u128, Claim>, replayed: &[u64], tenant_known: bool) -> Vec<String> {
+fn judged(
+    records: Vec<Decoded>,
+    claims: &mut HashMap<u128, Claim>,
+    replayed: &[u64],
+    tenant_known: bool,
+) -> Vec<String> {
     let replayed = replayed.iter().copied().collect();
     let bench = Bench {
         partition: 0,

@@ -89,7 +89,9 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    let load = |overrides: &[(&str, String)]| -> anyhow::Result<Config> { Ok(config::load(cli.config.as_deref(), overrides)?) };
+    let load = |overrides: &[(&str, String)]| -> anyhow::Result<Config> {
+        Ok(config::load(cli.config.as_deref(), overrides)?)
+    };
     let json = cli.json;
     let done = |()| ExitCode::SUCCESS;
     match cli.command {

@@ -23,9 +23,7 @@ pub const MAX_INTEGER_DIGITS: usize = 20;
 
 /// A value that no quantity can hold exactly. It is never rounded: the caller reports it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the quantity {value} does not fit exactly; a quantity has at most 28 digits, 18 of them after the point"
-)]
+#[error("the quantity {value} does not fit exactly; a quantity has at most 28 digits, 18 of them after the point")]
 pub struct QuantityOverflow {
     /// The value, or the sum that would not fit, as text.
     pub value: String,
@@ -39,31 +37,16 @@ pub fn parse_quantity(text: &str) -> Option<Quantity> {
 
 /// The one text form of a value: no exponent, no trailing zeros, never `-0`.
 pub fn canonical(value: Decimal) -> String {
-    if value.is_zero() {
-        "0".to_owned()
-    } else {
-        value.normalize().to_string()
-    }
+    if value.is_zero() { "0".to_owned() } else { value.normalize().to_string() }
 }
 
 /// The value as ClickHouse's `Decimal(38, 18)` stores it: scaled by 1e18. An error for what [`parse_quantity`] refuses.
 pub fn to_clickhouse(value: Quantity) -> Result<i128, QuantityOverflow> {
-    let overflow = || QuantityOverflow {
-        value: canonical(value),
-    };
+    let overflow = || QuantityOverflow { value: canonical(value) };
     // Only a value with more decimals than a quantity has needs the costly normalisation.
-    let value = if value.scale() > MAX_DECIMALS {
-        value.normalize()
-    } else {
-        value
-    };
-    let decimals = MAX_DECIMALS
-        .checked_sub(value.scale())
-        .ok_or_else(overflow)?;
-    let scaled = value
-        .mantissa()
-        .checked_mul(10i128.pow(decimals))
-        .ok_or_else(overflow)?;
+    let value = if value.scale() > MAX_DECIMALS { value.normalize() } else { value };
+    let decimals = MAX_DECIMALS.checked_sub(value.scale()).ok_or_else(overflow)?;
+    let scaled = value.mantissa().checked_mul(10i128.pow(decimals)).ok_or_else(overflow)?;
     if scaled.unsigned_abs() >= 10u128.pow(MAX_DECIMALS + MAX_INTEGER_DIGITS as u32) {
         return Err(overflow());
     }
@@ -75,9 +58,7 @@ pub fn to_clickhouse(value: Quantity) -> Result<i128, QuantityOverflow> {
 pub fn from_clickhouse_str(text: &str) -> Result<Decimal, QuantityOverflow> {
     Spelling::parse(text)
         .and_then(|number| number.exact_decimal())
-        .ok_or_else(|| QuantityOverflow {
-            value: text.to_owned(),
-        })
+        .ok_or_else(|| QuantityOverflow { value: text.to_owned() })
 }
 
 #[cfg(test)]
@@ -99,29 +80,20 @@ mod tests {
         let Some(value) = read else { return };
         let stored = to_clickhouse(value).expect("a quantity can be stored");
         let printed = print_scaled(stored);
-        assert_eq!(
-            from_clickhouse_str(&printed),
-            Ok(value),
-            "{text} came back as {printed}"
-        );
+        assert_eq!(from_clickhouse_str(&printed), Ok(value), "{text} came back as {printed}");
     }
 
     /// Prints like ClickHouse with all its decimals.
     fn print_scaled(scaled: i128) -> String {
         let one = 10u128.pow(MAX_DECIMALS);
         let sign = if scaled < 0 { "-" } else { "" };
-        format!(
-            "{sign}{}.{:018}",
-            scaled.unsigned_abs() / one,
-            scaled.unsigned_abs() % one
-        )
+        format!("{sign}{}.{:018}", scaled.unsigned_abs() / one, scaled.unsigned_abs() % one)
     }
 
     #[test]
     fn the_golden_table_holds() {
         let rows: Vec<Row> =
-            serde_json::from_str(include_str!("../../../schemas/golden/quantities.json"))
-                .expect("golden file is JSON");
+            serde_json::from_str(include_str!("../../../schemas/golden/quantities.json")).expect("golden file is JSON");
         assert!(rows.len() > 40);
         for row in rows {
             check(&row.text, row.canonical.as_deref());
@@ -130,23 +102,12 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_an_error_and_never_rounded() {
-        for text in [
-            "79228162514264337593543950336",
-            "1e30",
-            "1234567890123456789012.123456789012345678",
-            "nan",
-            "",
-        ] {
+        for text in ["79228162514264337593543950336", "1e30", "1234567890123456789012.123456789012345678", "nan", ""] {
             assert!(from_clickhouse_str(text).is_err(), "{text}");
         }
         assert!(from_clickhouse_str("1234567890123456789012.000000000000000000").is_ok());
         let too_fine = Decimal::from_i128_with_scale(1, 19);
-        assert_eq!(
-            to_clickhouse(too_fine),
-            Err(QuantityOverflow {
-                value: "0.0000000000000000001".into()
-            })
-        );
+        assert_eq!(to_clickhouse(too_fine), Err(QuantityOverflow { value: "0.0000000000000000001".into() }));
         assert!(to_clickhouse(Decimal::from_i128_with_scale(10i128.pow(20), 0)).is_err());
         assert!(to_clickhouse(Decimal::MAX).is_err());
         assert_eq!(to_clickhouse(Decimal::from_i128_with_scale(10, 19)), Ok(1));

@@ -53,8 +53,9 @@ pub async fn meter(
 
 /// Every version of every plan, by key and version.
 pub async fn plans(connection: &mut PgConnection) -> Result<Vec<PlanVersion>, CatalogueError> {
-    let rows: Vec<Row> =
-        sqlx::query_as("SELECT key, version, document FROM plan_versions ORDER BY key, version").fetch_all(connection).await?;
+    let rows: Vec<Row> = sqlx::query_as("SELECT key, version, document FROM plan_versions ORDER BY key, version")
+        .fetch_all(connection)
+        .await?;
     rows.into_iter().map(|row| decode("plan", row)).collect()
 }
 
@@ -80,6 +81,9 @@ pub async fn limited_meters(connection: &mut PgConnection) -> Result<Vec<MeterDe
     Ok(meters)
 }
 
-fn decode<T: serde::de::DeserializeOwned>(what: &'static str, (key, version, document): Row) -> Result<T, CatalogueError> {
+fn decode<T: serde::de::DeserializeOwned>(
+    what: &'static str,
+    (key, version, document): Row,
+) -> Result<T, CatalogueError> {
     serde_json::from_str(&document).map_err(|source| CatalogueError::Document { what, key, version, source })
 }

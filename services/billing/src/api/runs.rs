@@ -40,6 +40,9 @@ pub async fn start(
         )
         .into());
     }
+    if as_of < DateTime::UNIX_EPOCH {
+        return Err(FieldError::new("/as_of", "lies before 1970", "ask for an instant since then").into());
+    }
     // In a task of its own: a caller that hangs up must not end it half way.
     let running = tokio::spawn(async move { run::run(&context, as_of, Trigger::Asked).await });
     let summary = running.await.map_err(Problem::internal)??;

@@ -70,7 +70,9 @@ pub async fn list(
         after: page.after()?,
         limit: limit + 1,
     };
-    let rows = dead_letters::list(&context.platform.clickhouse, scope(tenant.as_ref()), &filter).await.map_err(Problem::internal)?;
+    let rows = dead_letters::list(&context.platform.clickhouse, scope(tenant.as_ref()), &filter)
+        .await
+        .map_err(Problem::internal)?;
     let page = Page::of(rows, limit, |letter| (letter.log_time, letter.place()))?;
     Ok(Json(Page { data: page.data.into_iter().map(view).collect(), next_cursor: page.next_cursor }))
 }
@@ -88,7 +90,10 @@ pub async fn resubmit(
     let place = place_of(&place)?;
     let clickhouse = &context.platform.clickhouse;
     let scope = scope(tenant.as_ref());
-    let letter = dead_letters::get(clickhouse, scope, &place).await.map_err(Problem::internal)?.ok_or_else(Problem::not_found)?;
+    let letter = dead_letters::get(clickhouse, scope, &place)
+        .await
+        .map_err(Problem::internal)?
+        .ok_or_else(Problem::not_found)?;
     let record = NewRecord {
         key: Bytes::copy_from_slice(&letter.identity.to_be_bytes()),
         value: letter.payload.clone().into(),
@@ -107,9 +112,10 @@ fn scope(tenant: Option<&TenantContext>) -> DeadLetterScope<'_> {
 }
 
 fn place_of(text: &str) -> Result<RecordPlace, FieldError> {
-    let parsed = text.split_once('-').and_then(|(partition, offset)| Some((partition.parse().ok()?, offset.parse().ok()?)));
-    let (partition, offset) =
-        parsed.ok_or_else(|| FieldError::new("place", "is no place in the log", "use `place` of the list, like 3-1204"))?;
+    let parsed =
+        text.split_once('-').and_then(|(partition, offset)| Some((partition.parse().ok()?, offset.parse().ok()?)));
+    let (partition, offset) = parsed
+        .ok_or_else(|| FieldError::new("place", "is no place in the log", "use `place` of the list, like 3-1204"))?;
     Ok(RecordPlace { topic: topic::USAGE.to_owned(), partition, offset })
 }
 

@@ -134,7 +134,9 @@ async fn recent(context: &Context, tenant: &TenantId, asked: &EventParameters) -
     let limit = page.limit()?;
     let since = asked.since.unwrap_or_else(|| context.clock().now() - seconds(RECENT_SECONDS));
     let after = page.after::<RecentKey>()?;
-    let rows = lookup::recent_events(&context.platform.clickhouse, tenant, since, after, limit + 1).await.map_err(usage_problem)?;
+    let rows = lookup::recent_events(&context.platform.clickhouse, tenant, since, after, limit + 1)
+        .await
+        .map_err(usage_problem)?;
     let page = Page::of(rows, limit, RecentKey::of)?;
     Ok(Page { data: page.data.into_iter().map(view).collect(), next_cursor: page.next_cursor })
 }

@@ -61,7 +61,11 @@ pub async fn define(
     idempotent(request, record(&context, &caller, &meter)).await
 }
 
-async fn record(context: &Context, caller: &Caller, meter: &NewMeter) -> Result<(StatusCode, MeterDefinition), Problem> {
+async fn record(
+    context: &Context,
+    caller: &Caller,
+    meter: &NewMeter,
+) -> Result<(StatusCode, MeterDefinition), Problem> {
     let now = context.clock().now();
     let mut tx = context.platform.databases.app.global().await.map_err(Problem::internal)?;
     let current = catalogue::meter(&mut tx, &meter.key, None).await.map_err(Problem::internal)?;
@@ -107,7 +111,9 @@ async fn record(context: &Context, caller: &Caller, meter: &NewMeter) -> Result<
 
 /// Marks every bucket that holds events of the type: the new definition is computed over them.
 async fn mark_past(context: &Context, definition: &MeterDefinition) -> Result<(), Problem> {
-    let buckets = buckets::buckets_with_events(&context.platform.clickhouse, &definition.event_type).await.map_err(Problem::internal)?;
+    let buckets = buckets::buckets_with_events(&context.platform.clickhouse, &definition.event_type)
+        .await
+        .map_err(Problem::internal)?;
     let mut tx = context.platform.databases.worker.begin().await.map_err(Problem::internal)?;
     for chunk in buckets.chunks(MARKS_PER_STATEMENT) {
         DirtyBuckets::mark(&mut tx, chunk, context.clock().now()).await.map_err(Problem::internal)?;

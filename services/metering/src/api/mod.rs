@@ -26,8 +26,12 @@ pub fn routes(context: Arc<Context>) -> OpenApiRouter {
 /// The one tenant that a request is about: named, or bound to the key.
 fn one_tenant(caller: &Caller, asked: Option<&TenantId>) -> Result<TenantContext, Problem> {
     caller.tenant_or_all(asked)?.ok_or_else(|| {
-        talea_domain::error::FieldError::new("tenant_id", "is missing", "add `tenant_id=`, or use a key that is bound to a tenant")
-            .into()
+        talea_domain::error::FieldError::new(
+            "tenant_id",
+            "is missing",
+            "add `tenant_id=`, or use a key that is bound to a tenant",
+        )
+        .into()
     })
 }
 

@@ -16,8 +16,8 @@ use talea_domain::quantity::canonical;
 use talea_domain::tenant::Scope;
 use talea_platform::catalogue;
 use talea_platform::http::{Caller, Cursor, Json, Page, PageQuery, Problem, Query};
-use talea_platform::usage::query::{self, Source, UsagePage, UsageQuery, UsageRow, Window};
 use talea_platform::usage::dirty::DirtyBuckets;
+use talea_platform::usage::query::{self, Source, UsagePage, UsageQuery, UsageRow, Window};
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -80,7 +80,10 @@ pub async fn usage(
     caller.require(Scope::Read)?;
     let tenant = one_tenant(&caller, asked.tenant_id.as_ref())?;
     let mut tx = context.platform.databases.app.tenant(&tenant).await.map_err(Problem::internal)?;
-    let meter = catalogue::meter(&mut tx, &asked.meter, None).await.map_err(Problem::internal)?.ok_or_else(Problem::not_found)?;
+    let meter = catalogue::meter(&mut tx, &asked.meter, None)
+        .await
+        .map_err(Problem::internal)?
+        .ok_or_else(Problem::not_found)?;
     let zone = zone(&mut tx, &tenant, asked.time_zone.as_deref()).await?;
     let range = Period { start: asked.from, end: asked.to };
     let window = match asked.window.as_deref() {
@@ -96,7 +99,11 @@ pub async fn usage(
         range,
         window,
         filters: filters(asked.filter.as_deref())?,
-        group_by: asked.group_by.as_deref().map(|names| names.split(',').map(str::to_owned).collect()).unwrap_or_default(),
+        group_by: asked
+            .group_by
+            .as_deref()
+            .map(|names| names.split(',').map(str::to_owned).collect())
+            .unwrap_or_default(),
         source: source(asked.source.as_deref())?,
         page: UsagePage { after: page.after::<After>()?, limit: limit + 1 },
         meter,
@@ -169,12 +176,16 @@ async fn billing_bounds(
     .map_err(Problem::internal)?;
     let [document] = documents.as_slice() else {
         let way_out = "name a subscription of this tenant by `subscription_id=`";
-        return Err(FieldError::new("subscription_id", format!("{} subscriptions fit", documents.len()), way_out).into());
+        return Err(
+            FieldError::new("subscription_id", format!("{} subscriptions fit", documents.len()), way_out).into()
+        );
     };
-    let subscription: talea_domain::subscription::Subscription = serde_json::from_str(document).map_err(Problem::internal)?;
-    let periods = subscription.anchor().and_then(|anchor| anchor.periods_between(range)).map_err(|error| {
-        Problem::from(FieldError::new("from", error.to_string(), "ask for a shorter range"))
-    })?;
+    let subscription: talea_domain::subscription::Subscription =
+        serde_json::from_str(document).map_err(Problem::internal)?;
+    let periods = subscription
+        .anchor()
+        .and_then(|anchor| anchor.periods_between(range))
+        .map_err(|error| Problem::from(FieldError::new("from", error.to_string(), "ask for a shorter range")))?;
     Ok(periods.iter().map(|period| period.start).chain(periods.last().map(|period| period.end)).collect())
 }
 

@@ -27,7 +27,8 @@ pub async fn migrate(config: Config) -> anyhow::Result<()> {
 pub async fn migrate_databases(config: &Config) -> anyhow::Result<()> {
     postgres::migrate(&Target::from(&config.postgres)).await.context("migrate Postgres")?;
     let settings = &config.clickhouse;
-    let clickhouse = ClickHouse::connect(&settings.url, &settings.user, settings.password.reveal(), &settings.database)?;
+    let clickhouse =
+        ClickHouse::connect(&settings.url, &settings.user, settings.password.reveal(), &settings.database)?;
     clickhouse.migrate().await.context("migrate ClickHouse")?;
     Ok(())
 }
@@ -44,10 +45,21 @@ pub async fn rebuild(config: Config, json: bool) -> anyhow::Result<ExitCode> {
         for row in &report.tables {
             let numbers = [row.rows, row.bytes].map(|number| number.to_string());
             let [rows, bytes] = numbers;
-            table.add_row([row.table.to_owned(), rows, bytes, row.md5.clone(), row.missing.to_string(), row.unexpected.to_string()]);
+            table.add_row([
+                row.table.to_owned(),
+                rows,
+                bytes,
+                row.md5.clone(),
+                row.missing.to_string(),
+                row.unexpected.to_string(),
+            ]);
         }
         println!("{table}");
-        let verdict = if report.agrees() { "every projection holds the same bytes" } else { "projections differed and were replaced" };
+        let verdict = if report.agrees() {
+            "every projection holds the same bytes"
+        } else {
+            "projections differed and were replaced"
+        };
         println!("rebuilt up to journal position {}: {verdict}", report.position);
     }
     if let Some(engines) = engines {

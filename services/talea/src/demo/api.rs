@@ -42,7 +42,8 @@ impl Api {
     }
 
     async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
-        let mut request = self.client.request(method.clone(), format!("{}{path}", self.url)).bearer_auth(self.key.reveal());
+        let mut request =
+            self.client.request(method.clone(), format!("{}{path}", self.url)).bearer_auth(self.key.reveal());
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(serde_json::to_vec(body)?);
         }

@@ -74,12 +74,46 @@ pub const PROBES: [&str; 3] = ["latency-probe-0", "latency-probe-1", "latency-pr
 pub const PROBE_EVENTS: usize = 10;
 
 const NAMES: [&str; 40] = [
-    "acme-robotics", "blue-harbor", "cedar-analytics", "delta-labs", "ember-health", "fjord-media", "granite-bank",
-    "halo-games", "indigo-travel", "juniper-legal", "kestrel-energy", "lumen-retail", "meadow-foods", "nimbus-cloud",
-    "orchid-design", "pioneer-air", "quartz-mining", "river-logistics", "summit-sports", "tundra-research",
-    "umber-textiles", "violet-beauty", "willow-schools", "xenon-optics", "yarrow-pharma", "zephyr-sailing",
-    "amber-insure", "birch-homes", "coral-diving", "dune-solar", "echo-music", "fern-gardens", "glacier-water",
-    "hazel-books", "iris-vision", "jade-jewels", "kelp-bio", "lotus-yoga", "maple-farms", "nova-space",
+    "acme-robotics",
+    "blue-harbor",
+    "cedar-analytics",
+    "delta-labs",
+    "ember-health",
+    "fjord-media",
+    "granite-bank",
+    "halo-games",
+    "indigo-travel",
+    "juniper-legal",
+    "kestrel-energy",
+    "lumen-retail",
+    "meadow-foods",
+    "nimbus-cloud",
+    "orchid-design",
+    "pioneer-air",
+    "quartz-mining",
+    "river-logistics",
+    "summit-sports",
+    "tundra-research",
+    "umber-textiles",
+    "violet-beauty",
+    "willow-schools",
+    "xenon-optics",
+    "yarrow-pharma",
+    "zephyr-sailing",
+    "amber-insure",
+    "birch-homes",
+    "coral-diving",
+    "dune-solar",
+    "echo-music",
+    "fern-gardens",
+    "glacier-water",
+    "hazel-books",
+    "iris-vision",
+    "jade-jewels",
+    "kelp-bio",
+    "lotus-yoga",
+    "maple-farms",
+    "nova-space",
 ];
 const ZONES: [&str; 6] =
     ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu", "America/Sao_Paulo", "Australia/Sydney"];
@@ -125,8 +159,11 @@ pub fn probe_plan() -> Value {
 
 /// What the auditor is told about the contracts: the same documents that were posted.
 pub fn setup(first_day: &str, from: &str, to: &str) -> Value {
-    let plans: serde_json::Map<_, _> =
-        plans().into_iter().chain([probe_plan()]).map(|plan| (plan["key"].as_str().unwrap_or_default().to_owned(), plan)).collect();
+    let plans: serde_json::Map<_, _> = plans()
+        .into_iter()
+        .chain([probe_plan()])
+        .map(|plan| (plan["key"].as_str().unwrap_or_default().to_owned(), plan))
+        .collect();
     let probe = |id| Tenant { id, zone: "UTC", plan: "probe", currency: "USD", exponent: 2, weight: 0 };
     let terms = |tenant: Tenant| {
         let terms = json!({ "zone": tenant.zone, "plan": tenant.plan, "currency": tenant.currency,

@@ -94,7 +94,13 @@ async fn start_engines(mut config: Config, arguments: &DemoArguments) -> anyhow:
     Ok((config, engines))
 }
 
-async fn play(config: &Config, arguments: &DemoArguments, folder: &Path, json: bool, began: Instant) -> anyhow::Result<ExitCode> {
+async fn play(
+    config: &Config,
+    arguments: &DemoArguments,
+    folder: &Path,
+    json: bool,
+    began: Instant,
+) -> anyhow::Result<ExitCode> {
     let stage = Stage::begin("databases");
     clear(config).await?;
     admin::migrate_databases(config).await?;
@@ -107,13 +113,19 @@ async fn play(config: &Config, arguments: &DemoArguments, folder: &Path, json: b
 
     let stage = Stage::begin("server");
     let log_file = folder.join("serve.log");
-    let server = Server::start(config, MONTH, log_file.clone()).await.with_context(|| format!("see {}", log_file.display()))?;
+    let server =
+        Server::start(config, MONTH, log_file.clone()).await.with_context(|| format!("see {}", log_file.display()))?;
     stage.done(&format!("{} on a test clock that starts at {MONTH}", server.url()));
 
     let stage = Stage::begin("tenants");
     let api = Api::new(server.url(), key)?;
     api::onboard(&api, &MONTH[..10]).await?;
-    stage.done(&format!("{} on {} plans, {} meters", catalogue::tenants().len(), catalogue::plans().len(), catalogue::meters().len()));
+    stage.done(&format!(
+        "{} on {} plans, {} meters",
+        catalogue::tenants().len(),
+        catalogue::plans().len(),
+        catalogue::meters().len()
+    ));
 
     let journal = folder.join("journal.jsonl");
     let sending = Instant::now();

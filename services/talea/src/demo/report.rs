@@ -90,7 +90,8 @@ struct Counted {
 /// What ClickHouse holds, over all tenants.
 async fn stored(config: &Config) -> anyhow::Result<Value> {
     let settings = &config.clickhouse;
-    let clickhouse = ClickHouse::connect(&settings.url, &settings.user, settings.password.reveal(), &settings.database)?;
+    let clickhouse =
+        ClickHouse::connect(&settings.url, &settings.user, settings.password.reveal(), &settings.database)?;
     let count = async |sql: &str| clickhouse.rows::<Counted>(clickhouse.query(sql)).await;
     let totals = count(
         "SELECT 'counted' AS what, count() AS records FROM usage_events \
@@ -156,7 +157,8 @@ async fn invoices(api: &Api) -> anyhow::Result<Value> {
         let id = invoice["id"].as_str().context("id")?;
         let document = api.get(&format!("/v1/invoices/{id}")).await?;
         let lines = document["lines"].as_array().map_or(0, Vec::len);
-        let adjusts = document["lines"].as_array().is_some_and(|lines| lines.iter().any(|line| line["kind"] == "adjustment"));
+        let adjusts =
+            document["lines"].as_array().is_some_and(|lines| lines.iter().any(|line| line["kind"] == "adjustment"));
         if adjusts && with_adjustment.is_empty() {
             with_adjustment.push(document);
         } else if lines >= 3 && shown.len() + 1 < SHOWN_INVOICES {
@@ -181,7 +183,11 @@ pub fn text(report: &Value) -> String {
     table.add_row(["server killed and restarted".to_owned(), shown(&report["restarts"])]);
     let _ = writeln!(out, "{table}\n\nUsage of the first month, largest tenants");
     let _ = writeln!(out, "{}\n", usage_table(&report["usage"]));
-    let _ = writeln!(out, "Invoices: {} finalized, {}", report["invoices"]["finalized"], report["invoices"]["total_minor_by_currency"]);
+    let _ = writeln!(
+        out,
+        "Invoices: {} finalized, {}",
+        report["invoices"]["finalized"], report["invoices"]["total_minor_by_currency"]
+    );
     for invoice in report["invoices"]["shown"].as_array().into_iter().flatten() {
         invoice_text(&mut out, invoice);
     }

@@ -45,7 +45,16 @@ pub async fn run(arguments: SendArguments) -> anyhow::Result<()> {
     let client = reqwest::Client::builder().no_proxy().build()?;
     let journal = Journal::create(&arguments.journal, &setup)?;
     let workload = Workload::new(arguments.seed);
-    let mut sender = Sender { client, url: arguments.url, key, journal, workload, sent: 0, asked: arguments.events, now: arguments.from };
+    let mut sender = Sender {
+        client,
+        url: arguments.url,
+        key,
+        journal,
+        workload,
+        sent: 0,
+        asked: arguments.events,
+        now: arguments.from,
+    };
     sender.months(arguments.from, arguments.events).await
 }
 
@@ -138,7 +147,8 @@ impl Sender {
 
     /// Sends one batch and journals its verdicts; what was not acknowledged comes back, in order.
     async fn send(&mut self, batch: Vec<Value>) -> anyhow::Result<Vec<Value>> {
-        let answer = self.post_as("/v1/events", "application/cloudevents-batch+json", &Value::Array(batch.clone())).await?;
+        let answer =
+            self.post_as("/v1/events", "application/cloudevents-batch+json", &Value::Array(batch.clone())).await?;
         let verdicts = answer["events"].as_array().context("the answer has no verdicts")?;
         if verdicts.len() != batch.len() {
             bail!("{} events got {} verdicts", batch.len(), verdicts.len());

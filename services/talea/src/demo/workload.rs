@@ -45,7 +45,9 @@ impl Workload {
     /// An event was acknowledged: from now on it may be sent again.
     pub fn acknowledged(&mut self, event: Value, at: DateTime<Utc>) {
         let forgotten = at - Duration::days(REMEMBERED_DAYS);
-        while self.acknowledged.len() >= REMEMBERED || self.acknowledged.front().is_some_and(|(seen, _)| *seen < forgotten) {
+        while self.acknowledged.len() >= REMEMBERED
+            || self.acknowledged.front().is_some_and(|(seen, _)| *seen < forgotten)
+        {
             self.acknowledged.pop_front();
         }
         self.acknowledged.push_back((at, event));
@@ -72,7 +74,9 @@ impl Workload {
             return self.repeat(|_, _| {}).unwrap_or_else(|| self.usage(from, to));
         }
         if hits(RETIMED_DUPLICATES) {
-            return self.repeat(|event, _| event["time"] = to.to_rfc3339().into()).unwrap_or_else(|| self.usage(from, to));
+            return self
+                .repeat(|event, _| event["time"] = to.to_rfc3339().into())
+                .unwrap_or_else(|| self.usage(from, to));
         }
         if hits(CONFLICTS) {
             let altered = self.repeat(|event, lot| event["data"]["altered"] = format!("{lot:08x}").into());
@@ -161,8 +165,9 @@ impl Workload {
             }
             940..965 => {
                 let bytes = self.random.random_range(1_000_000u64..900_000_000_000);
-                let gigabytes: Value = serde_json::from_str(&format!("{}.{:09}", bytes / 1_000_000_000, bytes % 1_000_000_000))
-                    .expect("digits, a point and digits are a number");
+                let gigabytes: Value =
+                    serde_json::from_str(&format!("{}.{:09}", bytes / 1_000_000_000, bytes % 1_000_000_000))
+                        .expect("digits, a point and digits are a number");
                 (STORAGE, json!({ "gigabytes": gigabytes, "region": region }))
             }
             965..995 => (SEAT, json!({ "user": format!("{tenant}-{:03}", self.random.random_range(0..60u32)) })),

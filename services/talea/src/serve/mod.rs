@@ -118,6 +118,7 @@ async fn ensure_admin_key(platform: &Platform, home: &std::path::Path) -> anyhow
     {
         return Ok(());
     }
-    let key = admin::keys::create(&platform.databases, Scope::ALL.to_vec(), None, "local administrator".to_owned()).await?;
+    let key =
+        admin::keys::create(&platform.databases, Scope::ALL.to_vec(), None, "local administrator".to_owned()).await?;
     local::write_private(&path, key.shown.reveal())
 }

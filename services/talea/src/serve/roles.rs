@@ -1,9 +1,11 @@
 //! Which roles run in this process, and what each brings: routes, workers, consumers.
 
 use super::probes;
-use talea_platform::runtime::Platform;
-use talea_platform::worker::Worker;
 use std::collections::BTreeSet;
+use std::time::Duration;
+use talea_platform::http::expire_idempotency_keys;
+use talea_platform::runtime::Platform;
+use talea_platform::worker::{Outcome, Worker};
 use tokio::task::JoinHandle;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -29,6 +31,7 @@ pub(super) struct Running {
 pub(super) async fn start(platform: &Platform, roles: &BTreeSet<Role>) -> anyhow::Result<Running> {
     let mut running = Running { routes: OpenApiRouter::new(), tasks: Vec::new() };
     running.work(platform, probes::workers(platform));
+    running.work(platform, vec![expiry(platform)]);
     for role in roles {
         match role {
             Role::Ingest => running.serve(talea_ingest::routes(talea_ingest::build(platform))),
@@ -58,6 +61,18 @@ pub(super) async fn start(platform: &Platform, roles: &BTreeSet<Role>) -> anyhow
         }
     }
     Ok(running)
+}
+
+/// Takes away what was kept for Idempotency-Keys.
+fn expiry(platform: &Platform) -> Worker {
+    let platform = platform.clone();
+    Worker::new("http.idempotency_keys", Duration::from_secs(3600), move || {
+        let platform = platform.clone();
+        async move {
+            expire_idempotency_keys(&platform.databases.worker, platform.clock.now()).await?;
+            Ok(Outcome::Idle)
+        }
+    })
 }
 
 impl Running {

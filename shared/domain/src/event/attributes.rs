@@ -97,19 +97,10 @@ impl Attributes<'_> {
     ) -> Result<UsageEvent, FieldError> {
         self.check_version()?;
         let tenant = self.tenant(key_tenant)?;
-        let source = self.required(
-            Name::Source,
-            limits.max_source_bytes,
-            "events.max_source_bytes",
-        )?;
+        let source = self.required(Name::Source, limits.max_source_bytes, "events.max_source_bytes")?;
         let id = self.required(Name::Id, limits.max_id_bytes, "events.max_id_bytes")?;
-        let event_type =
-            self.required(Name::Type, limits.max_type_bytes, "events.max_type_bytes")?;
-        let subject = self.optional(
-            Name::Subject,
-            limits.max_subject_bytes,
-            "events.max_subject_bytes",
-        )?;
+        let event_type = self.required(Name::Type, limits.max_type_bytes, "events.max_type_bytes")?;
+        let subject = self.optional(Name::Subject, limits.max_subject_bytes, "events.max_subject_bytes")?;
         let time_field = self.binding.field(Name::Time);
         let time = match &self.values[Name::Time as usize] {
             Some(text) => parse_time(&time_field, text)?,
@@ -129,12 +120,7 @@ impl Attributes<'_> {
         };
         Ok(UsageEvent {
             identity: identity_of(&tenant, &source, &id),
-            body_hash: hash_128(&[
-                event_type.as_bytes(),
-                presence,
-                subject_bytes,
-                data.canonical.as_bytes(),
-            ]),
+            body_hash: hash_128(&[event_type.as_bytes(), presence, subject_bytes, data.canonical.as_bytes()]),
             tenant,
             source,
             id,
@@ -150,11 +136,9 @@ impl Attributes<'_> {
     fn check_version(&self) -> Result<(), FieldError> {
         match self.values[Name::SpecVersion as usize].as_deref() {
             Some("1.0") => Ok(()),
-            Some(_) => Err(FieldError::new(
-                self.binding.field(Name::SpecVersion),
-                "is not a known version",
-                "send \"1.0\"",
-            )),
+            Some(_) => {
+                Err(FieldError::new(self.binding.field(Name::SpecVersion), "is not a known version", "send \"1.0\""))
+            }
             None => Err(FieldError::new(
                 self.binding.field(Name::SpecVersion),
                 "is missing",
@@ -167,56 +151,32 @@ impl Attributes<'_> {
         let field = || self.binding.field(Name::TenantId);
         match (self.values[Name::TenantId as usize].as_deref(), key_tenant) {
             (None, Some(bound)) => Ok(bound.clone()),
-            (None, None) => Err(FieldError::new(
-                field(),
-                "is missing",
-                "name the tenant, or use an API key that is bound to it",
-            )),
+            (None, None) => {
+                Err(FieldError::new(field(), "is missing", "name the tenant, or use an API key that is bound to it"))
+            }
             (Some(text), Some(bound)) if text == bound.as_str() => Ok(bound.clone()),
             (Some(_), Some(_)) => Err(FieldError::new(
                 field(),
                 "is not the tenant of the API key",
                 "leave it out, or use a key of that tenant",
             )),
-            (Some(text), None) => TenantId::parse(text).map_err(|error| FieldError {
-                field: field(),
-                ..error
-            }),
+            (Some(text), None) => TenantId::parse(text).map_err(|error| FieldError { field: field(), ..error }),
         }
     }
 
-    fn required(
-        &mut self,
-        name: Name,
-        max_bytes: usize,
-        setting: &str,
-    ) -> Result<String, FieldError> {
+    fn required(&mut self, name: Name, max_bytes: usize, setting: &str) -> Result<String, FieldError> {
         self.optional(name, max_bytes, setting)?.ok_or_else(|| {
-            FieldError::new(
-                self.binding.field(name),
-                "is missing",
-                "send it as a text that is not empty",
-            )
+            FieldError::new(self.binding.field(name), "is missing", "send it as a text that is not empty")
         })
     }
 
-    fn optional(
-        &mut self,
-        name: Name,
-        max_bytes: usize,
-        setting: &str,
-    ) -> Result<Option<String>, FieldError> {
+    fn optional(&mut self, name: Name, max_bytes: usize, setting: &str) -> Result<Option<String>, FieldError> {
         let Some(text) = self.values[name as usize].take() else {
             return Ok(None);
         };
-        let wrong = |reason: String, way_out: String| {
-            Err(FieldError::new(self.binding.field(name), reason, way_out))
-        };
+        let wrong = |reason: String, way_out: String| Err(FieldError::new(self.binding.field(name), reason, way_out));
         if text.is_empty() {
-            return wrong(
-                "is empty".into(),
-                "send a text that is not empty, or leave out what is optional".into(),
-            );
+            return wrong("is empty".into(), "send a text that is not empty, or leave out what is optional".into());
         }
         if text.len() > max_bytes {
             return wrong(
@@ -237,23 +197,11 @@ impl Attributes<'_> {
         let Some(text) = self.values[Name::DataContentType as usize].as_deref() else {
             return Ok(());
         };
-        let media_type = text
-            .split(';')
-            .next()
-            .unwrap_or("")
-            .trim()
-            .to_ascii_lowercase();
-        if media_type == "application/json"
-            || media_type == "text/json"
-            || media_type.ends_with("+json")
-        {
+        let media_type = text.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+        if media_type == "application/json" || media_type == "text/json" || media_type.ends_with("+json") {
             return Ok(());
         }
         let way_out = "send data as JSON, with application/json or without a content type";
-        Err(FieldError::new(
-            self.binding.field(Name::DataContentType),
-            "is not JSON",
-            way_out,
-        ))
+        Err(FieldError::new(self.binding.field(Name::DataContentType), "is not JSON", way_out))
     }
 }

@@ -20,51 +20,30 @@ impl UsageEvent {
         key_tenant: Option<&TenantId>,
         limits: &EventLimits,
     ) -> Result<Self, FieldError> {
-        let attribute_bytes: usize = attributes
-            .iter()
-            .map(|(name, value)| name.len() + value.len())
-            .sum();
+        let attribute_bytes: usize = attributes.iter().map(|(name, value)| name.len() + value.len()).sum();
         if attribute_bytes + data.len() > limits.max_event_bytes {
             return Err(too_large(limits));
         }
-        let mut read = Attributes {
-            binding: Binding::Binary,
-            values: Default::default(),
-        };
+        let mut read = Attributes { binding: Binding::Binary, values: Default::default() };
         for (name, value) in attributes {
             // The content type of the record stands for `datacontenttype`, which is no header in this mode.
             let Some(name) = Name::parse(name).filter(|name| *name != Name::DataContentType) else {
                 continue;
             };
-            if read.values[name as usize]
-                .replace(Cow::Borrowed(value))
-                .is_some()
-            {
-                return Err(FieldError::new(
-                    Binding::Binary.field(name),
-                    "occurs twice",
-                    "send each attribute once",
-                ));
+            if read.values[name as usize].replace(Cow::Borrowed(value)).is_some() {
+                return Err(FieldError::new(Binding::Binary.field(name), "occurs twice", "send each attribute once"));
             }
         }
         if !content_type.is_empty() {
             read.values[Name::DataContentType as usize] = Some(Cow::Borrowed(content_type));
         }
-        let data = if data.is_empty() {
-            None
-        } else {
-            Some(read_json(data)?)
-        };
+        let data = if data.is_empty() { None } else { Some(read_json(data)?) };
         read.event(data, key_tenant, limits)
     }
 }
 
 fn read_json(data: &[u8]) -> Result<&RawValue, FieldError> {
     serde_json::from_slice(data).map_err(|error| {
-        FieldError::new(
-            "/data",
-            format!("is not JSON: {error}"),
-            "send a JSON object in UTF-8 as the record's value",
-        )
+        FieldError::new("/data", format!("is not JSON: {error}"), "send a JSON object in UTF-8 as the record's value")
     })
 }

@@ -26,15 +26,8 @@ pub(super) fn read_data(raw: Option<&RawValue>, limits: &EventLimits) -> Result<
     let Some(raw) = raw else {
         return Ok(Data::default());
     };
-    let data = Data {
-        canonical: String::with_capacity(raw.get().len()),
-        ..Data::default()
-    };
-    let mut reader = Reader {
-        data,
-        pointer: String::new(),
-        limits,
-    };
+    let data = Data { canonical: String::with_capacity(raw.get().len()), ..Data::default() };
+    let mut reader = Reader { data, pointer: String::new(), limits };
     reader.read(raw, limits.max_depth)?;
     Ok(reader.data)
 }
@@ -104,9 +97,7 @@ impl Reader<'_> {
     /// Writes a value inside an array: part of the array's leaf, no leaf itself.
     fn write(&mut self, raw: &RawValue, depth: usize) -> Result<(), FieldError> {
         match raw.get().as_bytes().first() {
-            Some(b'{') => self.write_members(raw, depth, |reader, _, value, depth| {
-                reader.write(value, depth)
-            }),
+            Some(b'{') => self.write_members(raw, depth, |reader, _, value, depth| reader.write(value, depth)),
             Some(b'[') => self.write_array(raw, depth),
             Some(b'"') => {
                 let text = self.text(raw)?;
@@ -126,8 +117,7 @@ impl Reader<'_> {
 
     fn write_array(&mut self, raw: &RawValue, depth: usize) -> Result<(), FieldError> {
         let depth = self.deeper(depth)?;
-        let items: Vec<&RawValue> =
-            serde_json::from_str(raw.get()).map_err(|error| self.malformed(error))?;
+        let items: Vec<&RawValue> = serde_json::from_str(raw.get()).map_err(|error| self.malformed(error))?;
         self.data.canonical.push('[');
         for (index, item) in items.into_iter().enumerate() {
             if index > 0 {
@@ -146,8 +136,7 @@ impl Reader<'_> {
         mut value_reader: impl FnMut(&mut Self, &str, &RawValue, usize) -> Result<(), FieldError>,
     ) -> Result<(), FieldError> {
         let depth = self.deeper(depth)?;
-        let Members(mut members) =
-            serde_json::from_str(raw.get()).map_err(|error| self.malformed(error))?;
+        let Members(mut members) = serde_json::from_str(raw.get()).map_err(|error| self.malformed(error))?;
         members.sort_unstable_by(|(left, _), (right, _)| by_utf16(left, right));
         self.data.canonical.push('{');
         for (index, (name, value)) in members.iter().enumerate() {
@@ -202,11 +191,7 @@ impl Reader<'_> {
     fn deeper(&self, depth: usize) -> Result<usize, FieldError> {
         depth.checked_sub(1).ok_or_else(|| {
             let reason = format!("is nested deeper than {}", self.limits.max_depth);
-            FieldError::new(
-                "/data",
-                reason,
-                "send flatter data, or raise the setting events.max_depth",
-            )
+            FieldError::new("/data", reason, "send flatter data, or raise the setting events.max_depth")
         })
     }
 
@@ -215,15 +200,11 @@ impl Reader<'_> {
     }
 
     fn number<'a>(&self, raw: &'a RawValue) -> Result<Spelling<'a>, FieldError> {
-        Spelling::parse(raw.get())
-            .ok_or_else(|| self.wrong("is not a number", "send a JSON number"))
+        Spelling::parse(raw.get()).ok_or_else(|| self.wrong("is not a number", "send a JSON number"))
     }
 
     fn malformed(&self, error: serde_json::Error) -> FieldError {
-        self.wrong(
-            format!("is not valid JSON: {error}"),
-            "send valid JSON in valid Unicode",
-        )
+        self.wrong(format!("is not valid JSON: {error}"), "send valid JSON in valid Unicode")
     }
 
     fn wrong(&self, reason: impl Into<String>, way_out: &str) -> FieldError {

@@ -7,19 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// Why an event is in the dead letters instead of the count.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    PartialOrd,
-    Ord,
-    Serialize,
-    Deserialize,
-    utoipa::ToSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DeadLetterReason {
     /// It is no valid event; the field and the way out are told beside it.
@@ -37,14 +25,8 @@ pub enum DeadLetterReason {
 }
 
 impl DeadLetterReason {
-    pub const ALL: [Self; 6] = [
-        Self::Malformed,
-        Self::UnknownTenant,
-        Self::TooLate,
-        Self::InFuture,
-        Self::Conflict,
-        Self::OutOfRange,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Malformed, Self::UnknownTenant, Self::TooLate, Self::InFuture, Self::Conflict, Self::OutOfRange];
 
     /// The name as stored and as shown: snake case.
     pub fn as_str(self) -> &'static str {
@@ -65,20 +47,14 @@ impl DeadLetterReason {
             Self::UnknownTenant => "create the tenant, then resubmit the event",
             Self::TooLate => "send it in a backfill, which admits old times",
             Self::InFuture => "set the sender's clock and send the event again with the same id",
-            Self::Conflict => {
-                "give different things different ids; correct the counted event by an event of its own"
-            }
+            Self::Conflict => "give different things different ids; correct the counted event by an event of its own",
             Self::OutOfRange => "send the time at which it happened, from 1970 up to 2200",
         }
     }
 
     /// The reason of an event that could not be read.
     pub fn of(error: &FieldError) -> Self {
-        if error.reason == super::time::OUT_OF_RANGE {
-            Self::OutOfRange
-        } else {
-            Self::Malformed
-        }
+        if error.reason == super::time::OUT_OF_RANGE { Self::OutOfRange } else { Self::Malformed }
     }
 }
 
@@ -93,16 +69,9 @@ impl FromStr for DeadLetterReason {
 
     fn from_str(text: &str) -> Result<Self, FieldError> {
         let names = || Self::ALL.map(Self::as_str).join(", ");
-        Self::ALL
-            .into_iter()
-            .find(|reason| reason.as_str() == text)
-            .ok_or_else(|| {
-                FieldError::new(
-                    "reason",
-                    "is not a dead letter's reason",
-                    format!("use one of {}", names()),
-                )
-            })
+        Self::ALL.into_iter().find(|reason| reason.as_str() == text).ok_or_else(|| {
+            FieldError::new("reason", "is not a dead letter's reason", format!("use one of {}", names()))
+        })
     }
 }
 
@@ -117,10 +86,7 @@ pub struct Window {
 
 impl Default for Window {
     fn default() -> Self {
-        Self {
-            late: Duration::days(35),
-            future: Duration::hours(1),
-        }
+        Self { late: Duration::days(35), future: Duration::hours(1) }
     }
 }
 

@@ -8,30 +8,14 @@ use std::fmt;
 use std::str::FromStr;
 
 /// The identity of an event: BLAKE3 over tenant, source and id, its first 128 bits. Written as 32 lower-case hex digits.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    PartialOrd,
-    Ord,
-    Serialize,
-    Deserialize,
-    utoipa::ToSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(transparent)]
 #[schema(value_type = String, pattern = "^[0-9a-f]{32}$")]
 pub struct Identity(#[serde(with = "hex_128")] pub u128);
 
 /// The identity of the event that `tenant` sent from `source` as `id`.
 pub fn identity_of(tenant: &TenantId, source: &str, id: &str) -> Identity {
-    Identity(hash_128(&[
-        tenant.as_str().as_bytes(),
-        source.as_bytes(),
-        id.as_bytes(),
-    ]))
+    Identity(hash_128(&[tenant.as_str().as_bytes(), source.as_bytes(), id.as_bytes()]))
 }
 
 /// The first 128 bits (little-endian) of BLAKE3 over the parts, each led by its length as 64 bits, little-endian.
@@ -56,13 +40,9 @@ impl FromStr for Identity {
     type Err = FieldError;
 
     fn from_str(text: &str) -> Result<Self, FieldError> {
-        hex_128::parse(text).map(Self).ok_or_else(|| {
-            FieldError::new(
-                "identity",
-                "is not an identity",
-                "give 32 lower-case hex digits",
-            )
-        })
+        hex_128::parse(text)
+            .map(Self)
+            .ok_or_else(|| FieldError::new("identity", "is not an identity", "give 32 lower-case hex digits"))
     }
 }
 
@@ -71,22 +51,15 @@ pub(crate) mod hex_128 {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
     pub(crate) fn parse(text: &str) -> Option<u128> {
-        let is_hex = text.len() == 32
-            && text
-                .bytes()
-                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        is_hex
-            .then(|| u128::from_str_radix(text, 16).ok())
-            .flatten()
+        let is_hex = text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        is_hex.then(|| u128::from_str_radix(text, 16).ok()).flatten()
     }
 
     pub(crate) fn serialize<S: Serializer>(bits: &u128, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&format_args!("{bits:032x}"))
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<u128, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u128, D::Error> {
         let text = String::deserialize(deserializer)?;
         parse(&text).ok_or_else(|| D::Error::custom("expected 32 lower-case hex digits"))
     }

@@ -9,27 +9,18 @@ use std::fmt;
 /// Decodes a JSON string, borrowed where it has no escapes. The error is the reason.
 pub(super) fn decode_text(raw: &RawValue) -> Result<Cow<'_, str>, &'static str> {
     let text = raw.get();
-    let body = text
-        .strip_prefix('"')
-        .and_then(|text| text.strip_suffix('"'))
-        .ok_or("is not a text")?;
+    let body = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).ok_or("is not a text")?;
     if !body.contains('\\') {
         return Ok(Cow::Borrowed(body));
     }
-    serde_json::from_str(text)
-        .map(Cow::Owned)
-        .map_err(|_| "has an escape that is no Unicode character")
+    serde_json::from_str(text).map(Cow::Owned).map_err(|_| "has an escape that is no Unicode character")
 }
 
 /// RFC 8785, section 3.2.2.2.
 pub(super) fn push_escaped(out: &mut String, text: &str) {
     out.push('"');
     let mut plain = 0;
-    for (at, byte) in text
-        .bytes()
-        .enumerate()
-        .filter(|(_, byte)| *byte < 0x20 || matches!(byte, b'"' | b'\\'))
-    {
+    for (at, byte) in text.bytes().enumerate().filter(|(_, byte)| *byte < 0x20 || matches!(byte, b'"' | b'\\')) {
         out.push_str(&text[plain..at]);
         plain = at + 1;
         match byte {
@@ -61,11 +52,7 @@ pub(super) fn push_pointer(pointer: &mut String, name: &str) {
 
 /// RFC 8785, section 3.2.3. Bytes of UTF-8 order ASCII the same way, faster.
 pub(super) fn by_utf16(left: &str, right: &str) -> Ordering {
-    if left.is_ascii() && right.is_ascii() {
-        left.cmp(right)
-    } else {
-        left.encode_utf16().cmp(right.encode_utf16())
-    }
+    if left.is_ascii() && right.is_ascii() { left.cmp(right) } else { left.encode_utf16().cmp(right.encode_utf16()) }
 }
 
 /// The members of an object as they stand, values not yet read.

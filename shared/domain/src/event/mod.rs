@@ -49,10 +49,7 @@ pub struct UsageEvent {
 impl UsageEvent {
     /// The number at a pointer.
     pub fn number(&self, pointer: &str) -> Option<Quantity> {
-        self.numbers
-            .iter()
-            .find(|(at, _)| at == pointer)
-            .map(|(_, value)| *value)
+        self.numbers.iter().find(|(at, _)| at == pointer).map(|(_, value)| *value)
     }
 
     /// The text form of the leaf at a pointer, as filters, dimensions and unique values see it: a text as it is, a
@@ -60,9 +57,7 @@ impl UsageEvent {
     pub fn text_form(&self, pointer: &str) -> Option<Cow<'_, str>> {
         match self.texts.iter().find(|(at, _)| at == pointer) {
             Some((_, text)) => Some(Cow::Borrowed(text)),
-            None => self
-                .number(pointer)
-                .map(|value| Cow::Owned(canonical(value))),
+            None => self.number(pointer).map(|value| Cow::Owned(canonical(value))),
         }
     }
 

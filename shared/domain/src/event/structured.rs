@@ -25,15 +25,9 @@ impl UsageEvent {
         }
         let envelope = Envelope::read(bytes)?;
         if envelope.has_base64 {
-            return Err(FieldError::new(
-                "/data_base64",
-                "is not read",
-                "send data as a JSON object",
-            ));
+            return Err(FieldError::new("/data_base64", "is not read", "send data as a JSON object"));
         }
-        envelope
-            .attributes()?
-            .event(envelope.data, key_tenant, limits)
+        envelope.attributes()?.event(envelope.data, key_tenant, limits)
     }
 }
 
@@ -55,25 +49,20 @@ struct Envelope<'a> {
 impl<'a> Envelope<'a> {
     fn read(bytes: &'a [u8]) -> Result<Self, FieldError> {
         const WAY_OUT: &str = "send one CloudEvent as a JSON object in UTF-8, each member once";
-        let text =
-            std::str::from_utf8(bytes).map_err(|_| FieldError::new("", "is not UTF-8", WAY_OUT))?;
+        let text = std::str::from_utf8(bytes).map_err(|_| FieldError::new("", "is not UTF-8", WAY_OUT))?;
         serde_json::from_str(text)
             .map_err(|error| FieldError::new("", format!("is not a JSON event: {error}"), WAY_OUT))
     }
 
     fn attributes(&self) -> Result<Attributes<'a>, FieldError> {
-        let mut attributes = Attributes {
-            binding: Binding::Structured,
-            values: Default::default(),
-        };
+        let mut attributes = Attributes { binding: Binding::Structured, values: Default::default() };
         for name in Name::ALL {
             // In the JSON format of CloudEvents null is the same as absent.
             let Some(raw) = self.values[name as usize].filter(|raw| raw.get() != "null") else {
                 continue;
             };
-            let text = decode_text(raw).map_err(|reason| {
-                FieldError::new(Binding::Structured.field(name), reason, "send it as a text")
-            })?;
+            let text = decode_text(raw)
+                .map_err(|reason| FieldError::new(Binding::Structured.field(name), reason, "send it as a text"))?;
             attributes.values[name as usize] = Some(text);
         }
         Ok(attributes)
@@ -123,11 +112,7 @@ impl<'de> Visitor<'de> for EnvelopeVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Envelope<'de>, A::Error> {
-        let mut envelope = Envelope {
-            values: [None; NAME_COUNT],
-            data: None,
-            has_base64: false,
-        };
+        let mut envelope = Envelope { values: [None; NAME_COUNT], data: None, has_base64: false };
         while let Some(member) = map.next_key()? {
             let slot = match member {
                 Member::Attribute(name) => &mut envelope.values[name as usize],
@@ -148,4 +133,3 @@ impl<'de> Visitor<'de> for EnvelopeVisitor {
         Ok(envelope)
     }
 }
-

@@ -33,19 +33,7 @@ pub struct MeterDefinition {
 }
 
 /// How the values of events fold into one.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    PartialOrd,
-    Ord,
-    Serialize,
-    Deserialize,
-    utoipa::ToSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Aggregation {
     /// The number of events.
@@ -62,15 +50,8 @@ pub enum Aggregation {
 }
 
 impl Aggregation {
-    pub const ALL: [Self; 7] = [
-        Self::Count,
-        Self::Sum,
-        Self::Max,
-        Self::Min,
-        Self::Avg,
-        Self::Latest,
-        Self::UniqueCount,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Count, Self::Sum, Self::Max, Self::Min, Self::Avg, Self::Latest, Self::UniqueCount];
 
     /// The name as stored and as shown: snake case.
     pub fn as_str(self) -> &'static str {

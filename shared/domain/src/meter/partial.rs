@@ -48,14 +48,7 @@ impl ValueHash {
 
 impl Default for Partial {
     fn default() -> Self {
-        Self {
-            count: 0,
-            sum: Some(Decimal::ZERO),
-            max: None,
-            min: None,
-            latest: None,
-            uniques: BTreeSet::new(),
-        }
+        Self { count: 0, sum: Some(Decimal::ZERO), max: None, min: None, latest: None, uniques: BTreeSet::new() }
     }
 }
 
@@ -70,11 +63,7 @@ impl Partial {
             self.sum = self.sum.and_then(|sum| quantity::add(sum, value).ok());
             self.max = Some(self.max.map_or(value, |max| max.max(value)));
             self.min = Some(self.min.map_or(value, |min| min.min(value)));
-            self.offer_latest(Latest {
-                time,
-                identity,
-                value,
-            });
+            self.offer_latest(Latest { time, identity, value });
         }
         if let Some(text) = text {
             self.uniques.insert(ValueHash::of(text));
@@ -84,10 +73,7 @@ impl Partial {
     /// Adds another set of readings, which must be disjoint from this one.
     pub fn merge(&mut self, other: &Self) {
         self.count += other.count;
-        self.sum = self
-            .sum
-            .zip(other.sum)
-            .and_then(|(left, right)| quantity::add(left, right).ok());
+        self.sum = self.sum.zip(other.sum).and_then(|(left, right)| quantity::add(left, right).ok());
         self.max = self.max.into_iter().chain(other.max).max();
         self.min = self.min.into_iter().chain(other.min).min();
         if let Some(latest) = other.latest {
@@ -98,11 +84,7 @@ impl Partial {
 
     fn offer_latest(&mut self, offered: Latest) {
         let rank = |latest: &Latest| (latest.time, latest.identity);
-        if self
-            .latest
-            .as_ref()
-            .is_none_or(|held| rank(&offered) > rank(held))
-        {
+        if self.latest.as_ref().is_none_or(|held| rank(&offered) > rank(held)) {
             self.latest = Some(offered);
         }
     }
@@ -110,11 +92,7 @@ impl Partial {
     /// The value of an aggregation. `None` where nothing was read and the aggregation has no value for nothing
     /// (`max`, `min`, `avg`, `latest`); the others are zero then. An error when a sum does not fit exactly.
     pub fn value(&self, aggregation: Aggregation) -> Result<Option<Decimal>, QuantityOverflow> {
-        let sum = || {
-            self.sum.ok_or_else(|| QuantityOverflow {
-                value: format!("sum of {} values", self.count),
-            })
-        };
+        let sum = || self.sum.ok_or_else(|| QuantityOverflow { value: format!("sum of {} values", self.count) });
         Ok(match aggregation {
             Aggregation::Count => Some(Decimal::from(self.count)),
             Aggregation::Sum => Some(sum()?),

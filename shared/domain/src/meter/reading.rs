@@ -25,19 +25,7 @@ pub enum Reading {
 }
 
 /// Why an event of a meter's type has no value for it. The event stays stored and is counted as unmetered.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    PartialOrd,
-    Ord,
-    Serialize,
-    Deserialize,
-    utoipa::ToSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum UnmeteredReason {
     /// The field is absent, null, or an object.
@@ -70,9 +58,7 @@ impl MeterDefinition {
     pub fn matches(&self, event: &UsageEvent) -> bool {
         self.event_type == event.event_type
             && self.filters.iter().all(|filter| {
-                event
-                    .text_form(&filter.field)
-                    .is_some_and(|text| filter.one_of.iter().any(|value| *value == text))
+                event.text_form(&filter.field).is_some_and(|text| filter.one_of.iter().any(|value| *value == text))
             })
     }
 
@@ -93,22 +79,9 @@ impl MeterDefinition {
                 None => return Reading::Unmetered(unmetered(event, field)),
             },
         };
-        let dimension = |pointer: &str| {
-            event
-                .text_form(pointer)
-                .map(Cow::into_owned)
-                .unwrap_or_default()
-        };
-        let dimensions = self
-            .dimensions
-            .iter()
-            .map(|at| dimension(&at.field))
-            .collect();
-        Reading::Value {
-            value,
-            text,
-            dimensions,
-        }
+        let dimension = |pointer: &str| event.text_form(pointer).map(Cow::into_owned).unwrap_or_default();
+        let dimensions = self.dimensions.iter().map(|at| dimension(&at.field)).collect();
+        Reading::Value { value, text, dimensions }
     }
 }
 

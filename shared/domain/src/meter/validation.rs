@@ -22,16 +22,12 @@ impl MeterDefinition {
         faults.text("/event_type", &self.event_type, MAX_TYPE_BYTES);
         match (&self.field, self.aggregation) {
             (None, Aggregation::Count) => {}
-            (Some(_), Aggregation::Count) => faults.add(
-                "/field",
-                "is not read by count",
-                "leave it out, or use another aggregation",
-            ),
-            (None, aggregation) => faults.add(
-                "/field",
-                format!("is missing, and {aggregation} needs it"),
-                "give a JSON pointer into data",
-            ),
+            (Some(_), Aggregation::Count) => {
+                faults.add("/field", "is not read by count", "leave it out, or use another aggregation")
+            }
+            (None, aggregation) => {
+                faults.add("/field", format!("is missing, and {aggregation} needs it"), "give a JSON pointer into data")
+            }
             (Some(field), _) => faults.pointer("/field", field),
         }
         self.check_filters(&mut faults);
@@ -39,20 +35,12 @@ impl MeterDefinition {
         if let Some(unit) = &self.unit {
             faults.text("/unit", unit, MAX_NAME_BYTES);
         }
-        if faults.0.is_empty() {
-            Ok(())
-        } else {
-            Err(faults.0)
-        }
+        if faults.0.is_empty() { Ok(()) } else { Err(faults.0) }
     }
 
     fn check_filters(&self, faults: &mut Faults) {
         if self.filters.len() > MAX_FILTERS {
-            faults.add(
-                "/filters",
-                format!("has more than {MAX_FILTERS} filters"),
-                "split the meter by event type",
-            );
+            faults.add("/filters", format!("has more than {MAX_FILTERS} filters"), "split the meter by event type");
         }
         for (index, filter) in self.filters.iter().enumerate() {
             faults.pointer(&format!("/filters/{index}/field"), &filter.field);
@@ -88,22 +76,14 @@ impl MeterDefinition {
             faults.pointer(&format!("/dimensions/{index}/field"), &dimension.field);
             let field = format!("/dimensions/{index}/name");
             let name = &dimension.name;
-            let starts_well = name
-                .bytes()
-                .next()
-                .is_some_and(|byte| byte.is_ascii_lowercase());
-            let goes_on_well = name
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+            let starts_well = name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase());
+            let goes_on_well =
+                name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
             if name.len() > MAX_NAME_BYTES || !starts_well || !goes_on_well {
-                let way_out =
-                    format!("use 1 to {MAX_NAME_BYTES} of a-z 0-9 _ and start with a letter");
+                let way_out = format!("use 1 to {MAX_NAME_BYTES} of a-z 0-9 _ and start with a letter");
                 faults.add(&field, "is not a name", way_out);
             }
-            if self.dimensions[..index]
-                .iter()
-                .any(|other| other.name == *name)
-            {
+            if self.dimensions[..index].iter().any(|other| other.name == *name) {
                 faults.add(&field, "occurs twice", "give each dimension its own name");
             }
         }
@@ -119,25 +99,16 @@ impl Faults {
 
     fn text(&mut self, field: &str, text: &str, max_bytes: usize) {
         if text.is_empty() || text.len() > max_bytes || text.chars().any(char::is_control) {
-            self.add(
-                field,
-                "is not a name",
-                format!("send 1 to {max_bytes} bytes of printable text"),
-            );
+            self.add(field, "is not a name", format!("send 1 to {max_bytes} bytes of printable text"));
         }
     }
 
     /// RFC 6901: empty, or each part led by `/`, with `~` only as `~0` or `~1`.
     fn pointer(&mut self, field: &str, pointer: &str) {
         let is_led = pointer.is_empty() || pointer.starts_with('/');
-        let is_escaped = pointer
-            .split('~')
-            .skip(1)
-            .all(|rest| rest.starts_with(['0', '1']));
+        let is_escaped = pointer.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
         if !is_led || !is_escaped || pointer.len() > MAX_POINTER_BYTES {
-            let way_out = format!(
-                "send a pointer into data of at most {MAX_POINTER_BYTES} bytes, for example /tokens"
-            );
+            let way_out = format!("send a pointer into data of at most {MAX_POINTER_BYTES} bytes, for example /tokens");
             self.add(field, "is not a JSON pointer", way_out);
         }
     }

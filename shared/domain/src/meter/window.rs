@@ -22,19 +22,7 @@ pub fn bucket_start(time: DateTime<Utc>) -> DateTime<Utc> {
 }
 
 /// How wide a window is, on the clock and calendar of a zone.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    PartialOrd,
-    Ord,
-    Serialize,
-    Deserialize,
-    utoipa::ToSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WindowSize {
     Minute,
@@ -46,39 +34,22 @@ pub enum WindowSize {
 /// The bounds of the windows that tile a range: its start, every start of a window inside it, its end. One more than
 /// there are windows; the first and last window are clipped to the range. An error for a range that is empty, or that
 /// has more than [`MAX_WINDOWS`] windows.
-pub fn window_bounds(
-    range: Period,
-    size: WindowSize,
-    zone: TimeZone,
-) -> Result<Vec<DateTime<Utc>>, FieldError> {
+pub fn window_bounds(range: Period, size: WindowSize, zone: TimeZone) -> Result<Vec<DateTime<Utc>>, FieldError> {
     if range.start >= range.end {
-        return Err(FieldError::new(
-            "range",
-            "is empty",
-            "let it end after its start",
-        ));
+        return Err(FieldError::new("range", "is empty", "let it end after its start"));
     }
     let mut bounds = vec![range.start];
     let mut at = range.start;
     loop {
-        let next = next_start(at, size, zone).ok_or_else(|| {
-            FieldError::new(
-                "range",
-                "is outside the calendar",
-                "use times from 1970 to 2200",
-            )
-        })?;
+        let next = next_start(at, size, zone)
+            .ok_or_else(|| FieldError::new("range", "is outside the calendar", "use times from 1970 to 2200"))?;
         if next >= range.end {
             bounds.push(range.end);
             return Ok(bounds);
         }
         if bounds.len() >= MAX_WINDOWS {
             let reason = format!("has more than {MAX_WINDOWS} windows");
-            return Err(FieldError::new(
-                "window",
-                reason,
-                "use a wider window or a shorter range",
-            ));
+            return Err(FieldError::new("window", reason, "use a wider window or a shorter range"));
         }
         bounds.push(next);
         at = next;
@@ -113,22 +84,16 @@ fn next_on_clock(at: DateTime<Utc>, step_seconds: i64, zone: TimeZone) -> Option
     loop {
         let offset = offset_seconds(at, zone);
         let local = at.timestamp() + offset;
-        let next = DateTime::from_timestamp(
-            at.timestamp() + step_seconds - local.rem_euclid(step_seconds),
-            0,
-        )?;
+        let next = DateTime::from_timestamp(at.timestamp() + step_seconds - local.rem_euclid(step_seconds), 0)?;
         if offset_seconds(next, zone) == offset {
             return Some(next);
         }
         let jump = first_second(at.timestamp(), next.timestamp(), |second| {
-            DateTime::from_timestamp(second, 0)
-                .is_some_and(|time| offset_seconds(time, zone) != offset)
+            DateTime::from_timestamp(second, 0).is_some_and(|time| offset_seconds(time, zone) != offset)
         });
         let jump_time = DateTime::from_timestamp(jump, 0)?;
         let landed = jump + offset_seconds(jump_time, zone);
-        if landed.rem_euclid(step_seconds) == 0
-            || landed.div_euclid(step_seconds) != local.div_euclid(step_seconds)
-        {
+        if landed.rem_euclid(step_seconds) == 0 || landed.div_euclid(step_seconds) != local.div_euclid(step_seconds) {
             return Some(jump_time);
         }
         at = jump_time;
@@ -139,11 +104,7 @@ fn next_on_clock(at: DateTime<Utc>, step_seconds: i64, zone: TimeZone) -> Option
 fn first_second(mut low: i64, mut high: i64, holds: impl Fn(i64) -> bool) -> i64 {
     while high - low > 1 {
         let middle = low + (high - low) / 2;
-        if holds(middle) {
-            high = middle
-        } else {
-            low = middle
-        }
+        if holds(middle) { high = middle } else { low = middle }
     }
     high
 }

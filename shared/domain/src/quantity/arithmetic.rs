@@ -8,18 +8,12 @@ use rust_decimal::Decimal;
 pub fn add(left: Decimal, right: Decimal) -> Result<Decimal, QuantityOverflow> {
     exact_sum(left, right)
         .or_else(|| exact_sum(left.normalize(), right.normalize()))
-        .ok_or_else(|| QuantityOverflow {
-            value: format!("{} + {}", canonical(left), canonical(right)),
-        })
+        .ok_or_else(|| QuantityOverflow { value: format!("{} + {}", canonical(left), canonical(right)) })
 }
 
 fn exact_sum(left: Decimal, right: Decimal) -> Option<Decimal> {
     let mut scale = left.scale().max(right.scale());
-    let aligned = |value: Decimal| {
-        value
-            .mantissa()
-            .checked_mul(10i128.pow(scale - value.scale()))
-    };
+    let aligned = |value: Decimal| value.mantissa().checked_mul(10i128.pow(scale - value.scale()));
     let mut sum = aligned(left)?.checked_add(aligned(right)?)?;
     loop {
         if let Ok(value) = Decimal::try_from_i128_with_scale(sum, scale) {
@@ -41,10 +35,7 @@ pub fn average(sum: Decimal, count: u64) -> Option<Decimal> {
     let sum = sum.normalize();
     let divisor = u128::from(count);
     let limit = 10u128.pow(MAX_DIGITS as u32 - 1);
-    let (mut quotient, mut rest) = (
-        sum.mantissa().unsigned_abs() / divisor,
-        sum.mantissa().unsigned_abs() % divisor,
-    );
+    let (mut quotient, mut rest) = (sum.mantissa().unsigned_abs() / divisor, sum.mantissa().unsigned_abs() % divisor);
     let mut scale = sum.scale();
     while scale < MAX_DECIMALS && quotient < limit {
         (quotient, rest) = (quotient * 10 + rest * 10 / divisor, rest * 10 % divisor);
@@ -54,16 +45,9 @@ pub fn average(sum: Decimal, count: u64) -> Option<Decimal> {
         quotient += 1;
     }
     let mantissa = i128::try_from(quotient).ok()?;
-    Decimal::try_from_i128_with_scale(
-        if sum.is_sign_negative() {
-            -mantissa
-        } else {
-            mantissa
-        },
-        scale,
-    )
-    .ok()
-    .map(|mean| mean.normalize())
+    Decimal::try_from_i128_with_scale(if sum.is_sign_negative() { -mantissa } else { mantissa }, scale)
+        .ok()
+        .map(|mean| mean.normalize())
 }
 
 #[cfg(test)]
@@ -76,22 +60,10 @@ mod tests {
     }
 
     fn check(values: &[&str], sum: Option<&str>, mean: Option<&str>) {
-        let total = values
-            .iter()
-            .try_fold(Decimal::ZERO, |total, text| add(total, decimal(text)));
-        assert_eq!(
-            total.clone().ok().map(canonical).as_deref(),
-            sum,
-            "{values:?}"
-        );
+        let total = values.iter().try_fold(Decimal::ZERO, |total, text| add(total, decimal(text)));
+        assert_eq!(total.clone().ok().map(canonical).as_deref(), sum, "{values:?}");
         let Ok(total) = total else { return };
-        assert_eq!(
-            average(total, values.len() as u64)
-                .map(canonical)
-                .as_deref(),
-            mean,
-            "{values:?}"
-        );
+        assert_eq!(average(total, values.len() as u64).map(canonical).as_deref(), mean, "{values:?}");
     }
 
     #[test]
@@ -101,26 +73,10 @@ mod tests {
         check(&["1", "0", "0"], Some("1"), Some("0.333333333333333333"));
         check(&["2", "0", "0"], Some("2"), Some("0.666666666666666667"));
         check(&["-2", "0", "0"], Some("-2"), Some("-0.666666666666666667"));
-        check(
-            &["0.000000000000000001", "0"],
-            Some("0.000000000000000001"),
-            Some("0.000000000000000001"),
-        );
-        check(
-            &["-0.000000000000000001", "0"],
-            Some("-0.000000000000000001"),
-            Some("-0.000000000000000001"),
-        );
-        check(
-            &["99999999999999999999", "1"],
-            Some("100000000000000000000"),
-            Some("50000000000000000000"),
-        );
-        check(
-            &["10000000000000000000", "0.000000000000000001"],
-            None,
-            None,
-        );
+        check(&["0.000000000000000001", "0"], Some("0.000000000000000001"), Some("0.000000000000000001"));
+        check(&["-0.000000000000000001", "0"], Some("-0.000000000000000001"), Some("-0.000000000000000001"));
+        check(&["99999999999999999999", "1"], Some("100000000000000000000"), Some("50000000000000000000"));
+        check(&["10000000000000000000", "0.000000000000000001"], None, None);
         check(
             &["1000000000000", "0", "0", "0", "0", "0", "0"],
             Some("1000000000000"),

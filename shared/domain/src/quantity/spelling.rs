@@ -39,13 +39,8 @@ impl<'a> Spelling<'a> {
         if fraction.is_empty() && text.as_bytes().get(text.len() - rest.len() - 1) == Some(&b'.') {
             return None;
         }
-        let mut number = Self {
-            negative,
-            digits: Cow::Borrowed(""),
-            exponent: 0,
-            far_exponent: "",
-            far_negative: false,
-        };
+        let mut number =
+            Self { negative, digits: Cow::Borrowed(""), exponent: 0, far_exponent: "", far_negative: false };
         if !rest.is_empty() {
             number.read_exponent(rest)?;
         }
@@ -114,18 +109,14 @@ impl<'a> Spelling<'a> {
             return Some(Decimal::ZERO);
         }
         // 29 digits are the most that 96 bits hold; the bounds keep every power and product below within 128 bits.
-        if !self.far_exponent.is_empty()
-            || self.digits.len() > MAX_DIGITS + 1
-            || self.exponent < -(MAX_DIGITS as i64)
-        {
+        if !self.far_exponent.is_empty() || self.digits.len() > MAX_DIGITS + 1 || self.exponent < -(MAX_DIGITS as i64) {
             return None;
         }
         let raised = u32::try_from(self.exponent).unwrap_or(0);
         let digits: i128 = self.digits.parse().ok()?;
         let mantissa = digits.checked_mul(10i128.checked_pow(raised)?)?;
         let scale = u32::try_from(-self.exponent).unwrap_or(0);
-        Decimal::try_from_i128_with_scale(if self.negative { -mantissa } else { mantissa }, scale)
-            .ok()
+        Decimal::try_from_i128_with_scale(if self.negative { -mantissa } else { mantissa }, scale).ok()
     }
 
     /// Appends the one text that all spellings of this value share: plain where that is short, else `digits e exponent`.
@@ -144,11 +135,7 @@ impl<'a> Spelling<'a> {
         // Writing to a String cannot fail.
         if !self.far_exponent.is_empty() {
             let sign = if self.far_negative { "-" } else { "" };
-            let _ = write!(
-                out,
-                "{}e{sign}{}{:+}",
-                self.digits, self.far_exponent, self.exponent
-            );
+            let _ = write!(out, "{}e{sign}{}{:+}", self.digits, self.far_exponent, self.exponent);
         } else if zeros > PLAIN_ZEROS {
             let _ = write!(out, "{}e{}", self.digits, self.exponent);
         } else if self.exponent >= 0 {
@@ -172,10 +159,7 @@ fn push_zeros(out: &mut String, count: i64) {
 }
 
 fn split_digits(text: &str) -> (&str, &str) {
-    let end = text
-        .bytes()
-        .position(|byte| !byte.is_ascii_digit())
-        .unwrap_or(text.len());
+    let end = text.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
     text.split_at(end)
 }
 
@@ -194,60 +178,26 @@ mod tests {
 
     #[test]
     fn all_spellings_of_a_value_share_one_text() {
-        check(
-            &[
-                "0",
-                "-0",
-                "0.00",
-                "0e99",
-                "-0.0E-99",
-                "0e99999999999999999999999",
-            ],
-            "0",
-        );
-        check(
-            &[
-                "1",
-                "1.0",
-                "1e0",
-                "10e-1",
-                "0.1e1",
-                "1E+0",
-                "1.000e000",
-                "0.0001e4",
-            ],
-            "1",
-        );
+        check(&["0", "-0", "0.00", "0e99", "-0.0E-99", "0e99999999999999999999999"], "0");
+        check(&["1", "1.0", "1e0", "10e-1", "0.1e1", "1E+0", "1.000e000", "0.0001e4"], "1");
         check(&["-120.5", "-1205e-1", "-0.1205e+3", "-120.500"], "-120.5");
         check(&["0.001", "1e-3", "0.1E-2", "1000e-6"], "0.001");
         check(&["1e308", "10e307", "0.1e309", "1000000e302"], "1e308");
-        check(
-            &["1e40", "10e39"],
-            "10000000000000000000000000000000000000000",
-        );
-        check(
-            &["1e41", "100000000000000000000000000000000000000000"],
-            "1e41",
-        );
+        check(&["1e40", "10e39"], "10000000000000000000000000000000000000000");
+        check(&["1e41", "100000000000000000000000000000000000000000"], "1e41");
         check(&["1e-41"], "0.00000000000000000000000000000000000000001");
         check(&["1e-42", "0.1e-41"], "1e-42");
         check(&["1e-400", "0.1e-399"], "1e-400");
         check(&["1e999999999999999999"], "1e999999999999999999");
-        check(
-            &["1e99999999999999999999", "1.0e099999999999999999999"],
-            "1e99999999999999999999+0",
-        );
-        check(
-            &["12.5e-99999999999999999999"],
-            "125e-99999999999999999999-1",
-        );
+        check(&["1e99999999999999999999", "1.0e099999999999999999999"], "1e99999999999999999999+0");
+        check(&["12.5e-99999999999999999999"], "125e-99999999999999999999-1");
     }
 
     #[test]
     fn only_json_numbers_are_numbers() {
         for text in [
-            "", "-", "01", "1.", ".5", "1.e2", "1e", "1e+", "+1", "1 ", "0x1", "NaN", "1e1.5",
-            "--1", "1_0", "٣", "1.2.3",
+            "", "-", "01", "1.", ".5", "1.e2", "1e", "1e+", "+1", "1 ", "0x1", "NaN", "1e1.5", "--1", "1_0", "٣",
+            "1.2.3",
         ] {
             assert_eq!(Spelling::parse(text), None, "{text}");
         }

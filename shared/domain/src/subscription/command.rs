@@ -101,6 +101,14 @@ fn start(terms: &StartTerms, plan: &PlanVersion, now: DateTime<Utc>) -> Result<S
     if now.signed_duration_since(terms.start_at).abs() > longest {
         return Err(FieldError::new("/start_at", "is more than a century away", "check the year").into());
     }
+    if terms.end_at.is_some_and(|end| end.signed_duration_since(terms.start_at) > longest) {
+        return Err(FieldError::new(
+            "/end_at",
+            "is more than a century after the start",
+            "check the year, or leave it out",
+        )
+        .into());
+    }
     let own_day = anchor_day(calendar, terms.start_at, terms.zone)?;
     let anchor_day = match (calendar, terms.anchor_day) {
         (_, None) => own_day,

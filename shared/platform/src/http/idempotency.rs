@@ -5,10 +5,10 @@
 //! Answers that hold a secret are never kept: such routes do not come here.
 
 use super::{Caller, Problem};
-use crate::postgres::{AppPool, Tx};
+use crate::postgres::{AppPool, DatabaseError, Tx, WorkerPool};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use sqlx::Row;
@@ -17,6 +17,20 @@ use talea_domain::tenant::TenantScope;
 
 /// The longest key taken, in bytes. A UUID has 36.
 const MAX_KEY_BYTES: usize = 128;
+
+/// How long an answer is kept: far longer than any client goes on asking.
+const KEPT_DAYS: i64 = 7;
+
+/// Takes expired answers away; a pass of a worker.
+///
+/// # Errors
+/// From the database.
+pub async fn expire(worker: &WorkerPool, now: DateTime<Utc>) -> Result<u64, DatabaseError> {
+    let before = now - Duration::days(KEPT_DAYS);
+    let done =
+        sqlx::query("DELETE FROM idempotency_keys WHERE created_at < $1").bind(before).execute(worker.pool()).await?;
+    Ok(done.rows_affected())
+}
 
 /// Who asks for what: the scope of the key's uniqueness.
 pub struct Request<'r, B> {
@@ -43,7 +57,8 @@ where
         return Ok((status, axum::Json(answer)).into_response());
     };
     let body = serde_json::to_vec(request.body).map_err(Problem::internal)?;
-    let fingerprint = Sha256::new().chain_update(request.route).chain_update([0]).chain_update(&body).finalize().to_vec();
+    let fingerprint =
+        Sha256::new().chain_update(request.route).chain_update([0]).chain_update(&body).finalize().to_vec();
     let scope = request.caller.bound_tenant().map_or(TenantScope::Global, TenantScope::from);
     if let Some(kept) = kept(&request, &scope, &key, &fingerprint).await? {
         return Ok(kept);
@@ -75,7 +90,12 @@ fn key<B>(request: &Request<'_, B>) -> Result<Option<String>, Problem> {
         Ok(text) if !text.is_empty() && text.len() <= MAX_KEY_BYTES => {
             Ok(Some(format!("{}/{text}", request.caller.actor())))
         }
-        _ => Err(FieldError::new("Idempotency-Key", "is no key", format!("send 1 to {MAX_KEY_BYTES} visible ASCII characters")).into()),
+        _ => Err(FieldError::new(
+            "Idempotency-Key",
+            "is no key",
+            format!("send 1 to {MAX_KEY_BYTES} visible ASCII characters"),
+        )
+        .into()),
     }
 }
 
@@ -94,12 +114,13 @@ async fn kept<B>(
     fingerprint: &[u8],
 ) -> Result<Option<Response>, Problem> {
     let mut tx = begin(request.app, scope).await?;
-    let row = sqlx::query("SELECT request_sha256, status, body FROM idempotency_keys WHERE tenant_id = $1 AND key = $2")
-        .bind(scope.as_str())
-        .bind(key)
-        .fetch_optional(&mut *tx)
-        .await
-        .map_err(Problem::internal)?;
+    let row =
+        sqlx::query("SELECT request_sha256, status, body FROM idempotency_keys WHERE tenant_id = $1 AND key = $2")
+            .bind(scope.as_str())
+            .bind(key)
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(Problem::internal)?;
     let Some(row) = row else { return Ok(None) };
     if row.get::<Vec<u8>, _>("request_sha256") != fingerprint {
         return Err(Problem::unprocessable("this Idempotency-Key was used with another request; use a new one"));

@@ -7,7 +7,7 @@ mod problem;
 mod telemetry;
 
 pub use caller::{Caller, TenantContext, authenticate};
-pub use idempotency::{Request as IdempotentRequest, idempotent};
+pub use idempotency::{Request as IdempotentRequest, expire as expire_idempotency_keys, idempotent};
 pub use page::{Cursor, Page, PageQuery};
 pub use problem::{Json, Path, Problem, Query};
 pub use telemetry::measure;

@@ -33,7 +33,8 @@ impl Cursor {
     }
 
     pub fn decode<K: DeserializeOwned>(text: &str) -> Result<K, Problem> {
-        let wrong = || FieldError::new("cursor", "is not a cursor of this list", "use `next_cursor` of the page before");
+        let wrong =
+            || FieldError::new("cursor", "is not a cursor of this list", "use `next_cursor` of the page before");
         if !text.len().is_multiple_of(2) || !text.is_ascii() {
             return Err(wrong().into());
         }

@@ -42,8 +42,9 @@ impl Problem {
         Self { errors, ..Self::new(StatusCode::BAD_REQUEST, "invalid", "The request is not valid") }
     }
     pub fn unauthenticated() -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", "An API key is needed")
-            .with_detail("send `Authorization: Bearer KEY` with a key that is not revoked; `talea keys create` makes one")
+        Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", "An API key is needed").with_detail(
+            "send `Authorization: Bearer KEY` with a key that is not revoked; `talea keys create` makes one",
+        )
     }
     pub fn forbidden(scope: &str) -> Self {
         Self::new(StatusCode::FORBIDDEN, "forbidden", "This key may not do that")
@@ -62,7 +63,8 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, "conflict", "The state does not allow this").with_detail(detail)
     }
     pub fn unprocessable(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "unprocessable", "The request cannot be carried out").with_detail(detail)
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "unprocessable", "The request cannot be carried out")
+            .with_detail(detail)
     }
     pub fn too_large(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The request is too large").with_detail(detail)
@@ -76,7 +78,8 @@ impl Problem {
         Self { retry_after: Some(retry_after), ..problem }
     }
     pub fn unavailable(detail: impl Into<String>) -> Self {
-        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not available now").with_detail(detail);
+        let problem =
+            Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not available now").with_detail(detail);
         Self { retry_after: Some(Duration::from_secs(1)), ..problem }
     }
     /// Logs the cause once, here, and tells the caller nothing of it.
@@ -146,7 +149,8 @@ impl From<JsonRejection> for Problem {
         match rejection.status() {
             StatusCode::UNSUPPORTED_MEDIA_TYPE => Problem::unsupported_media("send `Content-Type: application/json`"),
             StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(rejection.body_text()),
-            _ => FieldError::new("", rejection.body_text(), "send the JSON document that the OpenAPI page describes").into(),
+            _ => FieldError::new("", rejection.body_text(), "send the JSON document that the OpenAPI page describes")
+                .into(),
         }
     }
 }

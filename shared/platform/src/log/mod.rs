@@ -159,7 +159,13 @@ fn record_size(record: &NewRecord) -> usize {
 /// Says that retention dropped the records `from..to` before a group had read them: the reader goes on behind them, and they are
 /// lost to it. An alert stands on it.
 fn report_unread_expired(topic: &str, partition: u32, from: u64, to: u64) {
-    tracing::error!(log.topic = topic, log.partition = partition, from, to, "retention dropped records that nobody had read");
+    tracing::error!(
+        log.topic = topic,
+        log.partition = partition,
+        from,
+        to,
+        "retention dropped records that nobody had read"
+    );
     metrics::counter!("talea_log_unread_expired_total", "topic" => topic.to_owned()).increment(to.saturating_sub(from));
 }
 

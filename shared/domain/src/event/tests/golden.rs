@@ -24,8 +24,7 @@ struct Expected {
 }
 
 fn check_golden(name: &str, text: &str) {
-    let golden: Golden =
-        serde_json::from_str(text).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let golden: Golden = serde_json::from_str(text).unwrap_or_else(|error| panic!("{name}: {error}"));
     let read = parse(golden.event.get());
     assert_eq!(read.as_ref().err(), golden.error.as_ref(), "{name}");
     let found = read.ok().map(|event| Expected {
@@ -33,11 +32,7 @@ fn check_golden(name: &str, text: &str) {
         identity: event.identity,
         body_hash: format!("{:032x}", event.body_hash),
         time: event.time,
-        numbers: event
-            .numbers
-            .into_iter()
-            .map(|(at, value)| (at, canonical(value)))
-            .collect(),
+        numbers: event.numbers.into_iter().map(|(at, value)| (at, canonical(value))).collect(),
         texts: event.texts.into_iter().collect(),
         unreadable: event.unreadable,
     });

@@ -19,9 +19,7 @@ impl Shape {
         match self {
             Self::Null => out.push_str("null"),
             Self::Bool(value) => out.push_str(&value.to_string()),
-            Self::Number(mantissa, decimals) if other_way => {
-                out.push_str(&format!("{mantissa}00E-{}", decimals + 2))
-            }
+            Self::Number(mantissa, decimals) if other_way => out.push_str(&format!("{mantissa}00E-{}", decimals + 2)),
             Self::Number(mantissa, decimals) => {
                 out.push_str(&rust_decimal::Decimal::new(*mantissa, *decimals).to_string())
             }
@@ -31,23 +29,10 @@ impl Shape {
                 write_all(items, ['[', ']'], other_way, out);
             }
             Self::Object(members) if other_way => {
-                write_all(
-                    members
-                        .iter()
-                        .rev()
-                        .map(|(name, value)| (Some(name), value)),
-                    ['{', '}'],
-                    true,
-                    out,
-                );
+                write_all(members.iter().rev().map(|(name, value)| (Some(name), value)), ['{', '}'], true, out);
             }
             Self::Object(members) => {
-                write_all(
-                    members.iter().map(|(name, value)| (Some(name), value)),
-                    ['{', '}'],
-                    false,
-                    out,
-                );
+                write_all(members.iter().map(|(name, value)| (Some(name), value)), ['{', '}'], false, out);
             }
         }
     }
@@ -77,10 +62,7 @@ fn write_all<'a>(
 
 fn write_text(text: &str, other_way: bool, out: &mut String) {
     if other_way {
-        let units: String = text
-            .encode_utf16()
-            .map(|unit| format!("\\u{unit:04X}"))
-            .collect();
+        let units: String = text.encode_utf16().map(|unit| format!("\\u{unit:04X}")).collect();
         out.push_str(&format!("\"{units}\""));
     } else {
         out.push_str(&serde_json::to_string(text).expect("a text"));
@@ -91,8 +73,7 @@ fn shape() -> impl Strategy<Value = Shape> {
     let leaf = prop_oneof![
         Just(Shape::Null),
         any::<bool>().prop_map(Shape::Bool),
-        (any::<i64>(), 0u32..=18)
-            .prop_map(|(mantissa, decimals)| Shape::Number(mantissa, decimals)),
+        (any::<i64>(), 0u32..=18).prop_map(|(mantissa, decimals)| Shape::Number(mantissa, decimals)),
         "\\PC{0,8}|[\\x00-\\x7f]{0,8}".prop_map(Shape::Text),
     ];
     leaf.prop_recursive(3, 24, 4, |inner| {

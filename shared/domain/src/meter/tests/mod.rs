@@ -31,33 +31,20 @@ fn meter(aggregation: Aggregation, field: Option<&str>) -> MeterDefinition {
 }
 
 fn time(text: &str) -> DateTime<Utc> {
-    text.parse()
-        .unwrap_or_else(|error| panic!("{text}: {error}"))
+    text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
 fn value(number: &str) -> Reading {
-    Reading::Value {
-        value: Some(parse_quantity(number).expect("a quantity")),
-        text: None,
-        dimensions: vec![],
-    }
+    Reading::Value { value: Some(parse_quantity(number).expect("a quantity")), text: None, dimensions: vec![] }
 }
 
 fn text(text: &str) -> Reading {
-    Reading::Value {
-        value: None,
-        text: Some(text.to_owned()),
-        dimensions: vec![],
-    }
+    Reading::Value { value: None, text: Some(text.to_owned()), dimensions: vec![] }
 }
 
 fn check_read(aggregation: Aggregation, data: &str, expect: Reading) {
     let field = (aggregation != Aggregation::Count).then_some("/n");
-    assert_eq!(
-        meter(aggregation, field).read(&event(data)),
-        expect,
-        "{aggregation} of {data}"
-    );
+    assert_eq!(meter(aggregation, field).read(&event(data)), expect, "{aggregation} of {data}");
 }
 
 #[test]
@@ -65,77 +52,28 @@ fn a_meter_reads_its_field() {
     use UnmeteredReason::*;
     check_read(Aggregation::Sum, r#"{"n":1.50}"#, value("1.5"));
     check_read(Aggregation::Max, r#"{"n":-2}"#, value("-2"));
-    check_read(
-        Aggregation::Sum,
-        r#"{"n":"5"}"#,
-        Reading::Unmetered(NotANumber),
-    );
-    check_read(
-        Aggregation::Sum,
-        r#"{"n":true}"#,
-        Reading::Unmetered(NotANumber),
-    );
-    check_read(
-        Aggregation::Sum,
-        r#"{"n":[5]}"#,
-        Reading::Unmetered(NotANumber),
-    );
-    check_read(
-        Aggregation::Sum,
-        r#"{"n":1e308}"#,
-        Reading::Unmetered(NumberDoesNotFit),
-    );
-    check_read(
-        Aggregation::Sum,
-        r#"{"n":null}"#,
-        Reading::Unmetered(FieldMissing),
-    );
-    check_read(
-        Aggregation::Sum,
-        r#"{"n":{}}"#,
-        Reading::Unmetered(FieldMissing),
-    );
-    check_read(
-        Aggregation::Sum,
-        r#"{"m":1}"#,
-        Reading::Unmetered(FieldMissing),
-    );
-    check_read(
-        Aggregation::Count,
-        r#"{"m":1}"#,
-        Reading::Value {
-            value: None,
-            text: None,
-            dimensions: vec![],
-        },
-    );
+    check_read(Aggregation::Sum, r#"{"n":"5"}"#, Reading::Unmetered(NotANumber));
+    check_read(Aggregation::Sum, r#"{"n":true}"#, Reading::Unmetered(NotANumber));
+    check_read(Aggregation::Sum, r#"{"n":[5]}"#, Reading::Unmetered(NotANumber));
+    check_read(Aggregation::Sum, r#"{"n":1e308}"#, Reading::Unmetered(NumberDoesNotFit));
+    check_read(Aggregation::Sum, r#"{"n":null}"#, Reading::Unmetered(FieldMissing));
+    check_read(Aggregation::Sum, r#"{"n":{}}"#, Reading::Unmetered(FieldMissing));
+    check_read(Aggregation::Sum, r#"{"m":1}"#, Reading::Unmetered(FieldMissing));
+    check_read(Aggregation::Count, r#"{"m":1}"#, Reading::Value { value: None, text: None, dimensions: vec![] });
     check_read(Aggregation::UniqueCount, r#"{"n":"u-1"}"#, text("u-1"));
     check_read(Aggregation::UniqueCount, r#"{"n":1.0}"#, text("1"));
     check_read(Aggregation::UniqueCount, r#"{"n":true}"#, text("true"));
     check_read(Aggregation::UniqueCount, r#"{"n":1e308}"#, text("1e308"));
-    check_read(
-        Aggregation::UniqueCount,
-        r#"{}"#,
-        Reading::Unmetered(FieldMissing),
-    );
+    check_read(Aggregation::UniqueCount, r#"{}"#, Reading::Unmetered(FieldMissing));
 }
 
 #[test]
 fn filters_admit_and_dimensions_group_by_text_form() {
     let mut meter = meter(Aggregation::Sum, Some("/tokens/in"));
-    meter.filters = vec![Filter {
-        field: "/status".into(),
-        one_of: vec!["200".into(), "ok".into()],
-    }];
+    meter.filters = vec![Filter { field: "/status".into(), one_of: vec!["200".into(), "ok".into()] }];
     meter.dimensions = vec![
-        Dimension {
-            name: "model".into(),
-            field: "/model".into(),
-        },
-        Dimension {
-            name: "tier".into(),
-            field: "/tier".into(),
-        },
+        Dimension { name: "model".into(), field: "/model".into() },
+        Dimension { name: "tier".into(), field: "/tier".into() },
     ];
     let check = |data: &str, expect: Option<[&str; 2]>| match (meter.read(&event(data)), expect) {
         (Reading::Ignored, None) => {}
@@ -144,32 +82,19 @@ fn filters_admit_and_dimensions_group_by_text_form() {
         }
         (found, _) => panic!("{data}: {found:?}"),
     };
-    check(
-        r#"{"status":200,"tokens":{"in":5},"model":"large","tier":2.0}"#,
-        Some(["large", "2"]),
-    );
-    check(
-        r#"{"status":"ok","tokens":{"in":5},"tier":null}"#,
-        Some(["", ""]),
-    );
+    check(r#"{"status":200,"tokens":{"in":5},"model":"large","tier":2.0}"#, Some(["large", "2"]));
+    check(r#"{"status":"ok","tokens":{"in":5},"tier":null}"#, Some(["", ""]));
     check(r#"{"status":"200","tokens":{"in":5}}"#, Some(["", ""]));
     check(r#"{"status":500,"tokens":{"in":5}}"#, None);
     check(r#"{"tokens":{"in":5}}"#, None);
     meter.event_type = "llm".into();
-    assert_eq!(
-        meter.read(&event(r#"{"status":200,"tokens":{"in":5}}"#)),
-        Reading::Ignored
-    );
+    assert_eq!(meter.read(&event(r#"{"status":200,"tokens":{"in":5}}"#)), Reading::Ignored);
 }
 
 fn fold(readings: &[(Reading, i64)]) -> Partial {
     let mut partial = Partial::default();
     for (index, (reading, second)) in readings.iter().enumerate() {
-        partial.add(
-            reading,
-            DateTime::from_timestamp(*second, 0).expect("in range"),
-            Identity(index as u128),
-        );
+        partial.add(reading, DateTime::from_timestamp(*second, 0).expect("in range"), Identity(index as u128));
     }
     partial
 }
@@ -182,40 +107,15 @@ fn a_partial_has_the_value_of_every_aggregation() {
             assert_eq!(found.map(canonical).as_deref(), expect, "{aggregation}");
         }
     };
+    check(&Partial::default(), [Some("0"), Some("0"), None, None, None, None, Some("0")]);
     check(
-        &Partial::default(),
+        &fold(&[(Reading::Ignored, 1), (Reading::Unmetered(UnmeteredReason::FieldMissing), 1)]),
         [Some("0"), Some("0"), None, None, None, None, Some("0")],
     );
-    check(
-        &fold(&[
-            (Reading::Ignored, 1),
-            (Reading::Unmetered(UnmeteredReason::FieldMissing), 1),
-        ]),
-        [Some("0"), Some("0"), None, None, None, None, Some("0")],
-    );
-    let numbers = fold(&[
-        (value("1"), 5),
-        (value("-2.5"), 9),
-        (value("0.1"), 9),
-        (value("7"), 1),
-    ]);
-    check(
-        &numbers,
-        [
-            Some("4"),
-            Some("5.6"),
-            Some("7"),
-            Some("-2.5"),
-            Some("1.4"),
-            Some("0.1"),
-            Some("0"),
-        ],
-    );
+    let numbers = fold(&[(value("1"), 5), (value("-2.5"), 9), (value("0.1"), 9), (value("7"), 1)]);
+    check(&numbers, [Some("4"), Some("5.6"), Some("7"), Some("-2.5"), Some("1.4"), Some("0.1"), Some("0")]);
     let texts = fold(&[(text("a"), 1), (text("b"), 2), (text("a"), 3)]);
-    check(
-        &texts,
-        [Some("3"), Some("0"), None, None, Some("0"), None, Some("2")],
-    );
+    check(&texts, [Some("3"), Some("0"), None, None, Some("0"), None, Some("2")]);
 }
 
 #[test]
@@ -223,10 +123,7 @@ fn a_sum_that_does_not_fit_is_an_error_of_the_sum_alone() {
     let partial = fold(&[(value("1e19"), 1), (value("1e-18"), 2)]);
     assert!(partial.value(Aggregation::Sum).is_err());
     assert!(partial.value(Aggregation::Avg).is_err());
-    assert_eq!(
-        partial.value(Aggregation::Count),
-        Ok(Some(Decimal::from(2)))
-    );
+    assert_eq!(partial.value(Aggregation::Count), Ok(Some(Decimal::from(2))));
     assert_eq!(partial.value(Aggregation::Max), Ok(parse_quantity("1e19")));
 }
 
@@ -236,24 +133,11 @@ fn a_definition_tells_all_its_faults() {
         let mut definition = meter(Aggregation::Sum, Some("/n"));
         change(&mut definition);
         let faults = definition.validate().err().unwrap_or_default();
-        assert_eq!(
-            faults
-                .iter()
-                .map(|fault| fault.field.as_str())
-                .collect::<Vec<_>>(),
-            expect,
-            "{definition:?}"
-        );
+        assert_eq!(faults.iter().map(|fault| fault.field.as_str()).collect::<Vec<_>>(), expect, "{definition:?}");
     };
-    let dimension = |name: &str| Dimension {
-        name: name.into(),
-        field: "/d".into(),
-    };
+    let dimension = |name: &str| Dimension { name: name.into(), field: "/d".into() };
     check(&|_| {}, &[]);
-    check(
-        &|m| (m.aggregation, m.field) = (Aggregation::Count, None),
-        &[],
-    );
+    check(&|m| (m.aggregation, m.field) = (Aggregation::Count, None), &[]);
     check(&|m| m.field = Some(String::new()), &[]);
     check(&|m| m.field = Some("/a~1b~0c".into()), &[]);
     check(&|m| m.aggregation = Aggregation::Count, &["/field"]);
@@ -266,41 +150,21 @@ fn a_definition_tells_all_its_faults() {
         &["/version", "/event_type", "/unit"],
     );
     check(
-        &|m| {
-            m.filters = vec![Filter {
-                field: "x".into(),
-                one_of: vec![],
-            }]
-        },
+        &|m| m.filters = vec![Filter { field: "x".into(), one_of: vec![] }],
         &["/filters/0/field", "/filters/0/one_of"],
     );
-    check(
-        &|m| m.dimensions = vec![dimension("a"), dimension("a")],
-        &["/dimensions/1/name"],
-    );
-    check(
-        &|m| m.dimensions = vec![dimension("A-b"), dimension("")],
-        &["/dimensions/0/name", "/dimensions/1/name"],
-    );
-    check(
-        &|m| m.dimensions = ["a", "b", "c", "d", "e", "f"].map(dimension).to_vec(),
-        &["/dimensions"],
-    );
+    check(&|m| m.dimensions = vec![dimension("a"), dimension("a")], &["/dimensions/1/name"]);
+    check(&|m| m.dimensions = vec![dimension("A-b"), dimension("")], &["/dimensions/0/name", "/dimensions/1/name"]);
+    check(&|m| m.dimensions = ["a", "b", "c", "d", "e", "f"].map(dimension).to_vec(), &["/dimensions"]);
 }
 
 #[test]
 fn a_definition_survives_json() {
     let text = r#"{"key":"tokens_in","version":2,"event_type":"llm.call","aggregation":"unique_count","field":"/user","filters":[{"field":"/ok","one_of":["true"]}],"dimensions":[{"name":"model","field":"/model"}],"unit":"user","created_at":"2026-11-25T00:00:00Z"}"#;
     let definition: MeterDefinition = serde_json::from_str(text).expect("a definition");
-    assert_eq!(
-        serde_json::to_string(&definition).ok().as_deref(),
-        Some(text)
-    );
+    assert_eq!(serde_json::to_string(&definition).ok().as_deref(), Some(text));
     for aggregation in Aggregation::ALL {
-        assert_eq!(
-            serde_json::to_string(&aggregation).ok(),
-            Some(format!("\"{aggregation}\""))
-        );
+        assert_eq!(serde_json::to_string(&aggregation).ok(), Some(format!("\"{aggregation}\"")));
     }
 }
 

@@ -16,8 +16,8 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::rebalance::GroupContext;
 use super::records::log_record;
 use super::{REQUEST_TIMEOUT, unavailable};
-use crate::log::{LogRecord, report_unread_expired};
 use crate::log::inbox::Inbox;
+use crate::log::{LogRecord, report_unread_expired};
 
 pub(super) type GroupConsumer = BaseConsumer<GroupContext>;
 
