@@ -77,7 +77,7 @@ fn amounts_are_read_exactly_or_not_at_all() {
     check_unreadable("/prices/0/model/amount/USD", json!(49.0), "string");
     check_unreadable("/prices/0/model/amount/USD", json!("4.9e1"), "not an exact decimal");
     check_unreadable("/prices/0/model/amount", json!({"usd": "1"}), "ISO 4217");
-    check_unreadable("/prices/0/model/type", json!("volume"), "unknown variant");
+    check_unreadable("/prices/0/model/type", json!("auction"), "unknown variant");
     check_unreadable("/prices/0/model/timing", json!("later"), "unknown variant");
     check_unreadable("/prices/0", json!({"key": "a", "name": "A", "model": {"type": "flat"}, "x": 1}), "timing");
     check_unreadable("/interval", json!({"unit": "month", "every": 1, "x": 1}), "unknown field");

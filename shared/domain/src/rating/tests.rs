@@ -1,6 +1,7 @@
 //! One table for each price model, and what holds for all of them.
 
 use super::*;
+use crate::period::Fraction;
 use proptest::prelude::*;
 
 fn decimal(text: &str) -> Decimal {
@@ -161,7 +162,7 @@ fn any_graduated() -> impl Strategy<Value = Price> {
         let (tiers, included) = (tiers.collect(), Decimal::new(included, 3));
         let meter = MeterKey::parse("m").unwrap();
         let model = crate::plan::PriceModel::Graduated(Graduated { meter, tiers, included });
-        Price { key: PriceKey::parse("p").unwrap(), name: "P".into(), model }
+        Price { key: PriceKey::parse("p").unwrap(), name: "P".into(), model, transform: None, commitment: None }
     })
 }
 

@@ -111,6 +111,7 @@ fn figures(usage: &[(&str, &str)]) -> BTreeMap<MeterKey, UsageFigure> {
                 digest: "0123456789abcdef".repeat(4),
                 cut: vec![17, 4],
                 meter_version: 1,
+                groups: Vec::new(),
             };
             (MeterKey::parse(meter).unwrap(), figure)
         })
