@@ -122,8 +122,7 @@ fn rate_usage(
             ServedPeriod { full, served: window }.share(input.subscription.zone)?
         }
     };
-    let usage =
-        Usage { quantity: figure.quantity, event_count: figure.event_count, groups: &figure.groups, share };
+    let usage = Usage { quantity: figure.quantity, event_count: figure.event_count, groups: &figure.groups, share };
     Ok(rate(price, input.subscription.currency, Basis::Measured(usage))?)
 }
 

@@ -65,7 +65,11 @@ impl Faults<'_> {
 
     /// What a quantity is divided by: above zero, with bounded digits.
     pub fn divisor(&mut self, divisor: Decimal) {
-        self.require(divisor > Decimal::ZERO, "is not above zero", "write how many units of the meter make one, for example 1000");
+        self.require(
+            divisor > Decimal::ZERO,
+            "is not above zero",
+            "write how many units of the meter make one, for example 1000",
+        );
         let divisor = divisor.normalize();
         self.require(
             digits(divisor) <= MAX_UNIT_DIGITS && divisor.scale() <= MAX_UNIT_DECIMALS,

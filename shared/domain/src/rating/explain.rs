@@ -9,7 +9,9 @@ use std::mem::discriminant;
 
 /// One sentence for each row, for example `0 to 1,000,000: 1,000,000 x 0.000003 USD = 3.00 USD`.
 pub fn explain(currency: Currency, rows: &[RatedRow]) -> Vec<String> {
-    rows.iter().map(|row| sentence(currency, row, rows.iter().filter(|other| is_alike(row, other)).count() > 1)).collect()
+    rows.iter()
+        .map(|row| sentence(currency, row, rows.iter().filter(|other| is_alike(row, other)).count() > 1))
+        .collect()
 }
 
 /// Rows tile among those that count the same.
@@ -20,7 +22,9 @@ fn is_alike(a: &RatedRow, b: &RatedRow) -> bool {
 /// A single row without an end needs no range: it is all there is.
 fn sentence(currency: Currency, row: &RatedRow, one_of_many: bool) -> String {
     match &row.detail {
-        Some(RowDetail::Transformed { divide_by, round, result }) => return transformed(row, *divide_by, *round, *result),
+        Some(RowDetail::Transformed { divide_by, round, result }) => {
+            return transformed(row, *divide_by, *round, *result);
+        }
         Some(RowDetail::Carried) => return format!("{} as the events carry it", format_amount(row.amount, currency)),
         Some(RowDetail::Minimum) => return true_up(currency, row, "minimum"),
         Some(RowDetail::Maximum) => return true_up(currency, row, "maximum"),
@@ -31,7 +35,8 @@ fn sentence(currency: Currency, row: &RatedRow, one_of_many: bool) -> String {
     if is_included(row) {
         return format!("{label}{quantity} included");
     }
-    let percent = exact::multiply(row.unit_amount, Decimal::ONE_HUNDRED).filter(|_| row.detail == Some(RowDetail::Percent));
+    let percent =
+        exact::multiply(row.unit_amount, Decimal::ONE_HUNDRED).filter(|_| row.detail == Some(RowDetail::Percent));
     let unit = match percent {
         Some(percent) => format!("{} %", group_thousands(percent, 0)),
         None => format_amount(row.unit_amount, currency),

@@ -41,9 +41,11 @@ impl PricingRules for GraduatedPercentage {
     }
 
     fn currencies(&self) -> BTreeSet<Currency> {
-        common_currencies(self.tiers.iter().flat_map(|tier| {
-            std::iter::once(&tier.rate_percent).chain(&tier.flat_amount).chain(&tier.up_to)
-        }))
+        common_currencies(
+            self.tiers
+                .iter()
+                .flat_map(|tier| std::iter::once(&tier.rate_percent).chain(&tier.flat_amount).chain(&tier.up_to)),
+        )
     }
 
     fn validate(&self, faults: &mut Faults<'_>) {

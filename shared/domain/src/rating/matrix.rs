@@ -12,6 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The most cells of a matrix: each can be a row of the line's explanation.
 pub const MAX_CELLS: usize = 500;
+/// The longest value that a cell asks for, in characters: as much as an explanation can print in a line.
+pub const MAX_VALUE_CHARS: usize = 200;
 
 /// `{"type": "matrix", "meter": "tokens", "dimensions": ["model", "region"], "unit_amount": {"USD": "0.000003"}, "cells": [
 ///    {"values": {"model": "large", "region": "eu"}, "unit_amount": {"USD": "0.00002"}},
@@ -77,6 +79,11 @@ impl PricingRules for Matrix {
                 "name one or more of its dimensions; what no cell matches has the matrix's own price",
             );
             values.require(
+                cell.values.values().all(|value| value.chars().count() <= MAX_VALUE_CHARS),
+                "has a value that is too long",
+                &format!("write at most {MAX_VALUE_CHARS} characters"),
+            );
+            values.require(
                 !self.cells[..index].iter().any(|before| before.admits(&cell.values)),
                 "is never reached: a cell before it matches the same usage",
                 "write the cells that name more before those that name less, and each once",
@@ -98,7 +105,8 @@ impl PricingRules for Matrix {
         for (index, (values, amounts)) in prices.chain([(&no_values, &self.unit_amount)]).enumerate() {
             let unit_amount = amounts.get(currency).ok_or(Fault::CurrencyNotSold)?;
             let is_last = index == self.cells.len();
-            if let Some(quantity) = used.get(&index).copied().or((is_last && rows.is_empty()).then_some(Decimal::ZERO)) {
+            if let Some(quantity) = used.get(&index).copied().or((is_last && rows.is_empty()).then_some(Decimal::ZERO))
+            {
                 let row = RatedRow::of_usage(Decimal::ZERO, None, quantity, unit_amount, None)?;
                 rows.push(row.counting(RowDetail::Cell { values: values.clone() }));
             }

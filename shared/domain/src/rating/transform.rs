@@ -68,9 +68,8 @@ impl QuantityTransform {
 
     /// The usage by dimension, each part on its own.
     pub(super) fn apply_to_groups(&self, groups: &[UsageGroup]) -> Result<Vec<UsageGroup>, Fault> {
-        let group = |group: &UsageGroup| {
-            Ok(UsageGroup { values: group.values.clone(), quantity: self.apply(group.quantity)? })
-        };
+        let group =
+            |group: &UsageGroup| Ok(UsageGroup { values: group.values.clone(), quantity: self.apply(group.quantity)? });
         groups.iter().map(group).collect()
     }
 

@@ -2,6 +2,7 @@
 
 mod corrections;
 mod issued;
+mod models;
 
 use super::*;
 use crate::id::MeterKey;
