@@ -50,6 +50,7 @@ async fn record(context: &Context, caller: &Caller, plan: &PlanVersion) -> Resul
     }
     let mut faults = plan.validate();
     faults.extend(unknown_meters(&mut tx, plan).await?);
+    faults.extend(unmeasured(plan));
     if !faults.is_empty() {
         return Err(Problem::invalid(faults));
     }
@@ -94,6 +95,19 @@ async fn unknown_meters(connection: &mut sqlx::PgConnection, plan: &PlanVersion)
     Ok(unknown.map(fault).collect())
 }
 
+/// Prices by dimension: they are rated and simulated, but the run measures each meter as a whole, so they cannot be sold.
+fn unmeasured(plan: &PlanVersion) -> Vec<FieldError> {
+    let by_dimension = plan.prices.iter().enumerate().filter(|(_, price)| !price.dimensions().is_empty());
+    let fault = |(index, _): (usize, _)| {
+        FieldError::new(
+            format!("/prices/{index}/model"),
+            "prices usage by dimension, which invoices do not measure yet",
+            "define one meter with a filter for each price, and price each by itself",
+        )
+    };
+    by_dimension.map(fault).collect()
+}
+
 /// All plans, each in its newest version.
 #[utoipa::path(get, path = "/v1/plans", tag = "plans", responses((status = 200, body = Page<PlanVersion>)))]
 pub async fn list(State(context): State<Arc<Context>>, caller: Caller) -> Result<Json<Page<PlanVersion>>, Problem> {
@@ -125,4 +139,19 @@ pub async fn show(
     let mut tx = context.platform.databases.app.global().await.map_err(Problem::internal)?;
     let plan = catalogue::plan(&mut tx, &plan, asked.version).await.map_err(Problem::internal)?;
     plan.map(Json).ok_or_else(Problem::not_found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_price_by_dimension_is_not_sold() {
+        let text = include_str!("../../../../schemas/golden/plan/models.v1.json");
+        let plan: PlanVersion = serde_json::from_str(text).expect("a plan");
+        let faults = unmeasured(&plan);
+        let matrix = plan.prices.iter().filter(|price| !price.dimensions().is_empty()).count();
+        assert!(matrix > 0 && faults.len() == matrix, "{faults:?}");
+        assert!(faults[0].field.starts_with("/prices/") && faults[0].field.ends_with("/model"));
+    }
 }

@@ -115,6 +115,7 @@ impl Want<'_> {
             digest: usage.digest.clone(),
             cut: cut.0.clone(),
             meter_version: meter.version,
+            groups: Vec::new(),
         };
         match self.closed {
             None => measured.usage.insert(meter.key.clone(), figure),

@@ -9,6 +9,7 @@ use crate::money::Money;
 use crate::party::Party;
 use crate::period::Period;
 use crate::plan::{PlanVersion, Timing};
+use crate::rating::UsageGroup;
 use crate::subscription::{BillMoment, Subscription};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,9 @@ pub struct UsageFigure {
     /// Per partition of the usage log, the first offset that was not counted.
     pub cut: Vec<u64>,
     pub meter_version: u32,
+    /// The same quantity by the dimensions of the prices that need it; empty where none does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<UsageGroup>,
 }
 
 /// An earlier window whose usage was measured again, with the plan version it was billed by. Meters that did not change

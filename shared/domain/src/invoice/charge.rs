@@ -3,9 +3,9 @@
 use super::assemble::{BillInput, Remeasured, UsageFigure};
 use super::{BilledLine, InvoiceError, InvoiceLine, LineKind, Lineage};
 use crate::money::{Money, format_amount, group_thousands};
-use crate::period::{Period, PeriodError, TimeZone, zone::day_of};
+use crate::period::{Fraction, Period, PeriodError, TimeZone, zone::day_of};
 use crate::plan::{PlanVersion, Price, Timing};
-use crate::rating::{Basis, Rated, RatingError, explain, rate, sum_exact};
+use crate::rating::{Basis, Rated, RatingError, Usage, explain, rate, sum_exact};
 use crate::subscription::ServedPeriod;
 use chrono::Duration;
 use rust_decimal::Decimal;
@@ -46,7 +46,7 @@ fn usage_line(
     window: Period,
     figure: &UsageFigure,
 ) -> Result<Option<InvoiceLine>, InvoiceError> {
-    let rated = rate(price, input.subscription.currency, Basis::Usage(figure.quantity))?;
+    let rated = rate_usage(input, price, window, figure)?;
     if figure.event_count == 0 && rated.amount.is_zero() {
         return Ok(None);
     }
@@ -88,7 +88,7 @@ pub(super) fn adjustment_line(
     };
     let kinds = [LineKind::Usage, LineKind::Adjustment];
     let before = Billed::of(input, price, &kinds, |period| *period == remeasured.window)?;
-    let rated = rate(price, input.subscription.currency, Basis::Usage(figure.quantity))?;
+    let rated = rate_usage(input, price, remeasured.window, figure)?;
     if rated.amount == before.amount {
         return Ok(None);
     }
@@ -105,6 +105,25 @@ pub(super) fn adjustment_line(
 fn rate_share(input: &BillInput<'_>, price: &Price, period: ServedPeriod) -> Result<Rated, InvoiceError> {
     let share = period.share(input.subscription.zone)?;
     Ok(rate(price, input.subscription.currency, Basis::Share(share))?)
+}
+
+/// The price of a window's usage: the same when the window ends and whenever it is measured again.
+fn rate_usage(
+    input: &BillInput<'_>,
+    price: &Price,
+    window: Period,
+    figure: &UsageFigure,
+) -> Result<Rated, InvoiceError> {
+    // Only a commitment depends on how much of its period the window is.
+    let share = match &price.commitment {
+        None => Fraction::WHOLE,
+        Some(_) => {
+            let full = input.subscription.anchor()?.period_containing(window.start)?;
+            ServedPeriod { full, served: window }.share(input.subscription.zone)?
+        }
+    };
+    let usage = Usage { quantity: figure.quantity, event_count: figure.event_count, groups: &figure.groups, share };
+    Ok(rate(price, input.subscription.currency, Basis::Measured(usage))?)
 }
 
 fn overflow(price: &Price) -> RatingError {

@@ -9,6 +9,7 @@ use crate::entitlement::{Limit, QuotaPolicy, StaticEntitlement};
 use crate::id::{MeterKey, PlanKey, PriceKey};
 use crate::money::Currency;
 use crate::period::{Alignment, Interval};
+use crate::rating::{Commitment, QuantityTransform};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,6 +63,12 @@ pub struct Price {
     /// As the invoice prints it.
     pub name: String,
     pub model: PriceModel,
+    /// From the unit that the meter measures to the one that the model prices; only for usage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transform: Option<QuantityTransform>,
+    /// The least and the most that it charges in a period; only for usage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commitment: Option<Commitment>,
 }
 
 /// One version of a plan, complete.
@@ -111,6 +118,11 @@ impl Price {
     /// The meter whose usage it bills; none for a flat price.
     pub fn meter(&self) -> Option<&MeterKey> {
         self.model.rules().meter()
+    }
+
+    /// The dimensions by which its usage has to be measured; none when the whole is enough.
+    pub fn dimensions(&self) -> &[String] {
+        self.model.rules().dimensions()
     }
 
     pub fn timing(&self) -> Timing {

@@ -1,6 +1,8 @@
 //! The price models by name. To add one: write its file under [`crate::rating`], and name it here.
 
-use crate::rating::{Flat, Graduated, PerUnit, PricingRules};
+use crate::rating::{
+    Dynamic, Flat, Graduated, GraduatedPercentage, Matrix, Package, PerUnit, Percentage, PricingRules, Volume,
+};
 use serde::{Deserialize, Serialize};
 
 /// How a price makes an amount. In JSON the member `type` names the model:
@@ -11,6 +13,12 @@ pub enum PriceModel {
     Flat(Flat),
     PerUnit(PerUnit),
     Graduated(Graduated),
+    Volume(Volume),
+    Package(Package),
+    Percentage(Percentage),
+    GraduatedPercentage(GraduatedPercentage),
+    Dynamic(Dynamic),
+    Matrix(Matrix),
 }
 
 impl PriceModel {
@@ -20,6 +28,12 @@ impl PriceModel {
             Self::Flat(flat) => flat,
             Self::PerUnit(per_unit) => per_unit,
             Self::Graduated(graduated) => graduated,
+            Self::Volume(volume) => volume,
+            Self::Package(package) => package,
+            Self::Percentage(percentage) => percentage,
+            Self::GraduatedPercentage(graduated) => graduated,
+            Self::Dynamic(dynamic) => dynamic,
+            Self::Matrix(matrix) => matrix,
         }
     }
 }

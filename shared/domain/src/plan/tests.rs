@@ -77,7 +77,7 @@ fn amounts_are_read_exactly_or_not_at_all() {
     check_unreadable("/prices/0/model/amount/USD", json!(49.0), "string");
     check_unreadable("/prices/0/model/amount/USD", json!("4.9e1"), "not an exact decimal");
     check_unreadable("/prices/0/model/amount", json!({"usd": "1"}), "ISO 4217");
-    check_unreadable("/prices/0/model/type", json!("volume"), "unknown variant");
+    check_unreadable("/prices/0/model/type", json!("auction"), "unknown variant");
     check_unreadable("/prices/0/model/timing", json!("later"), "unknown variant");
     check_unreadable("/prices/0", json!({"key": "a", "name": "A", "model": {"type": "flat"}, "x": 1}), "timing");
     check_unreadable("/interval", json!({"unit": "month", "every": 1, "x": 1}), "unknown field");
@@ -89,8 +89,10 @@ fn every_stored_plan_stays_readable_and_is_written_the_same() {
         SOLD,
         include_str!("../../../../schemas/golden/plan/free.v1.json"),
         include_str!("../../../../schemas/golden/plan/tokens.v1.json"),
+        include_str!("../../../../schemas/golden/plan/models.v1.json"),
     ] {
         let plan: PlanVersion = serde_json::from_str(golden).unwrap();
         assert_eq!(serde_json::to_string_pretty(&plan).unwrap(), golden.trim_end());
+        assert_eq!(plan.validate(), vec![]);
     }
 }

@@ -1,6 +1,6 @@
 //! What must hold before a plan version may be sold. All faults are reported at once, each with its JSON pointer.
 
-use super::{Amounts, PlanVersion};
+use super::{Amounts, PlanVersion, Price};
 use crate::entitlement::check_features;
 use crate::error::FieldError;
 use rust_decimal::Decimal;
@@ -60,6 +60,30 @@ impl Faults<'_> {
             included >= Decimal::ZERO,
             "is negative",
             "write how much is free in a period, 0 for nothing",
+        );
+    }
+
+    /// What a quantity is divided by: above zero, with bounded digits.
+    pub fn divisor(&mut self, divisor: Decimal) {
+        self.require(
+            divisor > Decimal::ZERO,
+            "is not above zero",
+            "write how many units of the meter make one, for example 1000",
+        );
+        let divisor = divisor.normalize();
+        self.require(
+            digits(divisor) <= MAX_UNIT_DIGITS && divisor.scale() <= MAX_UNIT_DECIMALS,
+            "has too many digits",
+            &format!("write at most {MAX_UNIT_DIGITS} digits, {MAX_UNIT_DECIMALS} of them decimals"),
+        );
+    }
+
+    /// Amounts beside others of the same price: in the same currencies.
+    pub fn sold_like(&mut self, amounts: &Amounts, others: &Amounts, name: &str) {
+        self.require(
+            amounts.currencies() == others.currencies(),
+            &format!("is not sold in the currencies of {name}"),
+            "give both amounts in the same currencies",
         );
     }
 
@@ -127,7 +151,24 @@ impl PlanVersion {
                 "is not sold in the same currencies as the first price",
                 "give every amount of the plan in the same currencies",
             );
+            validate_terms(price, &mut faults);
         }
+    }
+}
+
+/// What a price adds to its model.
+fn validate_terms(price: &Price, faults: &mut Faults<'_>) {
+    let rules = price.model.rules();
+    let is_usage = rules.meter().is_some();
+    if let Some(transform) = &price.transform {
+        let mut faults = faults.below("transform");
+        faults.require(is_usage, "is for a price of usage", "leave it out");
+        transform.validate(!rules.dimensions().is_empty(), &mut faults);
+    }
+    if let Some(commitment) = &price.commitment {
+        let mut faults = faults.below("commitment");
+        faults.require(is_usage, "is for a price of usage", "leave it out; a flat price is the same every period");
+        commitment.validate(&rules.currencies(), &mut faults);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Decimal arithmetic that is exact or says that it cannot be. `rust_decimal`'s own operators round without a word once a
 //! result needs more than 96 bits.
 
+use super::Rounding;
 use rust_decimal::Decimal;
 
 /// Decimals to which an amount is kept that has no end, such as a third.
@@ -32,6 +33,36 @@ pub fn share(amount: Decimal, numerator: u64, denominator: u64) -> Option<Decima
     let rest = whole.checked_rem(denominator)?;
     let away = if rest.abs().checked_mul(2)? >= denominator { whole.signum() } else { 0 };
     from_parts(quotient.checked_add(away)?, PRORATED_DECIMALS)
+}
+
+/// `a ÷ b`, or `None` when it has no end or needs more digits than can be kept.
+pub fn divide(a: Decimal, b: Decimal) -> Option<Decimal> {
+    let (a, b) = (a.normalize(), b.normalize());
+    let (mut numerator, divisor) = (a.mantissa(), b.mantissa());
+    let mut missing = i64::from(b.scale()) - i64::from(a.scale());
+    // A quotient without end runs out of digits here.
+    while missing > 0 || numerator.checked_rem(divisor)? != 0 {
+        numerator = numerator.checked_mul(10)?;
+        missing -= 1;
+    }
+    from_parts(numerator.checked_div(divisor)?, u32::try_from(-missing).ok()?)
+}
+
+/// `a ÷ b` as a whole number, for a `b` above zero; `None` when the numbers do not fit.
+pub fn divide_rounded(a: Decimal, b: Decimal, rounding: Rounding) -> Option<Decimal> {
+    let (a, b) = (a.normalize(), b.normalize());
+    let scale = a.scale().max(b.scale());
+    let (numerator, divisor) = (scaled(a, scale)?, scaled(b, scale)?);
+    if divisor <= 0 {
+        return None;
+    }
+    let (whole, rest) = (numerator / divisor, (numerator % divisor).abs());
+    let is_away = match rounding {
+        Rounding::Up => rest > 0,
+        Rounding::Down => false,
+        Rounding::Half => rest >= divisor - rest,
+    };
+    from_parts(whole.checked_add(if is_away { numerator.signum() } else { 0 })?, 0)
 }
 
 fn scaled(value: Decimal, scale: u32) -> Option<i128> {
@@ -76,6 +107,45 @@ mod tests {
     fn a_sum_is_exact_or_refused() {
         assert_eq!(sum([decimal("0.1"), decimal("0.20"), decimal("-0.3")]), Some(Decimal::ZERO));
         assert_eq!(sum([decimal("10000000000000000000"), decimal("0.0000000001")]), None);
+    }
+
+    #[test]
+    fn a_quotient_is_exact_or_refused() {
+        let check = |a: &str, b: &str, expect: Option<&str>| {
+            assert_eq!(divide(decimal(a), decimal(b)), expect.map(decimal), "{a} / {b}");
+        };
+        check("18059974", "1000", Some("18059.974"));
+        check("1", "1024", Some("0.0009765625"));
+        check("3", "0.001", Some("3000"));
+        check("-0.5", "0.25", Some("-2"));
+        check("6", "3", Some("2"));
+        check("0", "7", Some("0"));
+        check("1", "3", None);
+        check("1", "0", None);
+        check("99999999999999999999", "1000000000", Some("99999999999.999999999"));
+    }
+
+    #[test]
+    fn a_rounded_quotient_is_whole_and_its_mirror_image_below_zero() {
+        let check = |a: &str, b: &str, up: &str, down: &str, half: &str| {
+            for (rounding, expect) in [(Rounding::Up, up), (Rounding::Down, down), (Rounding::Half, half)] {
+                let expect = decimal(expect);
+                assert_eq!(divide_rounded(decimal(a), decimal(b), rounding), Some(expect), "{a} / {b}");
+                assert_eq!(divide_rounded(-decimal(a), decimal(b), rounding), Some(-expect), "-{a} / {b}");
+            }
+        };
+        check("0", "1000", "0", "0", "0");
+        check("1", "1000", "1", "0", "0");
+        check("500", "1000", "1", "0", "1");
+        check("499.999999999999999999", "1000", "1", "0", "0");
+        check("1000", "1000", "1", "1", "1");
+        check("1000.1", "1000", "2", "1", "1");
+        check("1", "3", "1", "0", "0");
+        check("2", "3", "1", "0", "1");
+        check("1.5", "1", "2", "1", "2");
+        check("99999999999999999999.5", "1", "100000000000000000000", "99999999999999999999", "100000000000000000000");
+        assert_eq!(divide_rounded(decimal("1"), Decimal::ZERO, Rounding::Up), None);
+        assert_eq!(divide_rounded(Decimal::MAX, decimal("0.0000000000000000000000000001"), Rounding::Up), None);
     }
 
     #[test]

@@ -34,7 +34,7 @@ impl PricingRules for Flat {
         faults.below("amount").flat_amounts(&self.amount);
     }
 
-    fn rows(&self, currency: Currency, basis: Basis) -> Result<Vec<RatedRow>, Fault> {
+    fn rows(&self, currency: Currency, basis: Basis<'_>) -> Result<Vec<RatedRow>, Fault> {
         let share = basis.share()?;
         let unit_amount = self.amount.get(currency).ok_or(Fault::CurrencyNotSold)?;
         let amount = exact::share(unit_amount, share.numerator, share.denominator).ok_or(Fault::Overflow)?;
@@ -46,6 +46,7 @@ impl PricingRules for Flat {
             flat_amount: None,
             share: (!share.is_whole()).then_some(share),
             amount,
+            detail: None,
         }])
     }
 }

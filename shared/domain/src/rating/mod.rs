@@ -3,64 +3,44 @@
 //! A price model is one file here that implements [`PricingRules`], and one variant of [`crate::plan::PriceModel`]. The
 //! amount and its explanation are the same rows: they sum exactly to what is then rounded once.
 
+mod basis;
+mod commitment;
+mod dynamic;
 mod exact;
 mod explain;
 mod flat;
 mod graduated;
+mod graduated_percentage;
+mod matrix;
+mod package;
 mod per_unit;
+mod percentage;
+mod row;
+mod tiers;
+mod transform;
+mod volume;
 
+pub use basis::{Basis, Usage, UsageGroup};
+pub use commitment::Commitment;
+pub use dynamic::Dynamic;
 pub use explain::explain;
 pub use flat::Flat;
-pub use graduated::{Graduated, Tier};
+pub use graduated::Graduated;
+pub use graduated_percentage::{GraduatedPercentage, PercentageTier};
+pub use matrix::{Cell, Matrix};
+pub use package::Package;
 pub use per_unit::PerUnit;
+pub use percentage::Percentage;
+pub use row::{RatedRow, RowDetail};
+pub use tiers::Tier;
+pub use transform::{QuantityTransform, Rounding};
+pub use volume::Volume;
 
 use crate::id::{MeterKey, PriceKey};
 use crate::money::{Currency, Money};
-use crate::period::Fraction;
 use crate::plan::{Price, Timing, validate::Faults};
 use rust_decimal::Decimal;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-
-/// What is rated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Basis {
-    /// Usage of a period, in the meter's unit.
-    Usage(Decimal),
-    /// The served share of a period, for a price that depends on time alone.
-    Share(Fraction),
-}
-
-/// One row of an amount: `quantity × unit_amount × share + flat_amount = amount`, in major units.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RatedRow {
-    /// Where in the period's whole usage the row begins; rows tile from 0.
-    #[serde(with = "crate::money::exact_decimal")]
-    #[schema(value_type = String)]
-    pub from: Decimal,
-    /// Where the row's range ends, exclusive; absent where it has no end.
-    #[serde(default, skip_serializing_if = "Option::is_none", with = "crate::money::optional_decimal")]
-    #[schema(value_type = Option<String>)]
-    pub up_to: Option<Decimal>,
-    #[serde(with = "crate::money::exact_decimal")]
-    #[schema(value_type = String)]
-    pub quantity: Decimal,
-    #[serde(with = "crate::money::exact_decimal")]
-    #[schema(value_type = String)]
-    pub unit_amount: Decimal,
-    /// Added once when the row is reached.
-    #[serde(default, skip_serializing_if = "Option::is_none", with = "crate::money::optional_decimal")]
-    #[schema(value_type = Option<String>)]
-    pub flat_amount: Option<Decimal>,
-    /// The share of the period that is charged; absent for all of it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub share: Option<Fraction>,
-    /// Exact; only a prorated amount, which may have no end, is kept to 18 decimals.
-    #[serde(with = "crate::money::exact_decimal")]
-    #[schema(value_type = String)]
-    pub amount: Decimal,
-}
 
 /// An amount with the rows that make it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,6 +65,10 @@ pub enum RatingError {
     WrongBasis { price: PriceKey, needs: &'static str, given: &'static str },
     #[error("price {price} has no tier for {quantity}; its last tier must have no upper bound")]
     NoTier { price: PriceKey, quantity: Decimal },
+    #[error(
+        "price {price}: the usage by dimension does not add up to the whole; price by dimension a meter that counts or sums"
+    )]
+    GroupsDiffer { price: PriceKey },
 }
 
 /// Why the rows of one model cannot be made; [`rate`] adds which price it was.
@@ -94,6 +78,9 @@ pub enum Fault {
     CurrencyNotSold,
     NeedsUsage,
     NeedsShare,
+    NeedsEventCount,
+    NeedsGroups,
+    GroupsDiffer,
     NoTier(Decimal),
 }
 
@@ -101,6 +88,11 @@ pub enum Fault {
 pub trait PricingRules {
     /// The meter it bills; none when it depends on time alone.
     fn meter(&self) -> Option<&MeterKey>;
+
+    /// The dimensions by which the usage has to be measured; none when the whole is enough.
+    fn dimensions(&self) -> &[String] {
+        &[]
+    }
 
     /// When it is billed. Usage can be billed in arrears only.
     fn timing(&self) -> Timing {
@@ -114,16 +106,37 @@ pub trait PricingRules {
     fn validate(&self, faults: &mut Faults<'_>);
 
     /// The rows of the amount, in the order of the usage they cover.
-    fn rows(&self, currency: Currency, basis: Basis) -> Result<Vec<RatedRow>, Fault>;
+    fn rows(&self, currency: Currency, basis: Basis<'_>) -> Result<Vec<RatedRow>, Fault>;
 }
 
-/// Rates one price. The only caller of the models' rules.
-pub fn rate(price: &Price, currency: Currency, basis: Basis) -> Result<Rated, RatingError> {
+/// Rates one price: its transform, its model, its commitment, and one rounding at the end. The only caller of the models'
+/// rules.
+pub fn rate(price: &Price, currency: Currency, basis: Basis<'_>) -> Result<Rated, RatingError> {
     let named = |fault| name_fault(fault, &price.key, currency);
-    let rows = price.model.rules().rows(currency, basis).map_err(named)?;
-    let exact = sum_of_rows(&rows).ok_or(Fault::Overflow).map_err(named)?;
+    let (rows, exact) = priced(price, currency, basis).map_err(named)?;
     let amount = Money::rounded(exact, currency).map_err(|_| named(Fault::Overflow))?;
     Ok(Rated { rows, exact, amount })
+}
+
+/// The rows of a price, with their exact sum.
+fn priced(price: &Price, currency: Currency, basis: Basis<'_>) -> Result<(Vec<RatedRow>, Decimal), Fault> {
+    let rules = price.model.rules();
+    let mut rows = match &price.transform {
+        None => rules.rows(currency, basis)?,
+        Some(transform) => {
+            let needs_groups = !rules.dimensions().is_empty();
+            let groups = if needs_groups { transform.apply_to_groups(basis.groups()?)? } else { Vec::new() };
+            let (transformed, row) = transform.apply_to_basis(basis, &groups)?;
+            [vec![row], rules.rows(currency, transformed)?].concat()
+        }
+    };
+    let used = sum_of_rows(&rows).ok_or(Fault::Overflow)?;
+    let Some(commitment) = &price.commitment else {
+        return Ok((rows, used));
+    };
+    rows.extend(commitment.row(currency, used, basis.served())?);
+    let exact = sum_of_rows(&rows).ok_or(Fault::Overflow)?;
+    Ok((rows, exact))
 }
 
 /// The exact sum of decimals, or `None` when it needs more than 28 digits.
@@ -143,51 +156,16 @@ fn name_fault(fault: Fault, price: &PriceKey, currency: Currency) -> RatingError
         Fault::CurrencyNotSold => RatingError::CurrencyNotSold { price, currency },
         Fault::NeedsUsage => RatingError::WrongBasis { price, needs: "usage", given: "a share of a period" },
         Fault::NeedsShare => RatingError::WrongBasis { price, needs: "a share of a period", given: "usage" },
+        Fault::NeedsEventCount => {
+            RatingError::WrongBasis { price, needs: "usage and the number of its events", given: "a quantity alone" }
+        }
+        Fault::NeedsGroups => RatingError::WrongBasis {
+            price,
+            needs: "usage by each of its dimensions",
+            given: "usage that was not measured by them",
+        },
+        Fault::GroupsDiffer => RatingError::GroupsDiffer { price },
         Fault::NoTier(quantity) => RatingError::NoTier { price, quantity },
-    }
-}
-
-impl Basis {
-    fn usage(self) -> Result<Decimal, Fault> {
-        match self {
-            Self::Usage(quantity) => Ok(quantity),
-            Self::Share(_) => Err(Fault::NeedsUsage),
-        }
-    }
-
-    fn share(self) -> Result<Fraction, Fault> {
-        match self {
-            Self::Share(share) => Ok(share),
-            Self::Usage(_) => Err(Fault::NeedsShare),
-        }
-    }
-}
-
-impl RatedRow {
-    /// A row of usage: `quantity` units from `from` on, at `unit_amount` each, and once `flat_amount`.
-    fn of_usage(
-        from: Decimal,
-        up_to: Option<Decimal>,
-        quantity: Decimal,
-        unit_amount: Decimal,
-        flat_amount: Option<Decimal>,
-    ) -> Result<Self, Fault> {
-        let units = exact::multiply(quantity, unit_amount).ok_or(Fault::Overflow)?;
-        let amount = exact::sum([units, flat_amount.unwrap_or_default()]).ok_or(Fault::Overflow)?;
-        Ok(Self { from, up_to, quantity, unit_amount, flat_amount, share: None, amount })
-    }
-
-    /// The row of what is included: it covers usage and costs nothing.
-    fn of_included(included: Decimal, quantity: Decimal) -> Self {
-        Self {
-            from: Decimal::ZERO,
-            up_to: Some(included),
-            quantity: quantity.min(included),
-            unit_amount: Decimal::ZERO,
-            flat_amount: None,
-            share: None,
-            amount: Decimal::ZERO,
-        }
     }
 }
 

@@ -37,7 +37,7 @@ impl PricingRules for PerUnit {
 
     /// Usage below zero, as a meter that sums corrections can have, is credited at the same price; what is included
     /// stays untouched by it.
-    fn rows(&self, currency: Currency, basis: Basis) -> Result<Vec<RatedRow>, Fault> {
+    fn rows(&self, currency: Currency, basis: Basis<'_>) -> Result<Vec<RatedRow>, Fault> {
         let quantity = basis.usage()?;
         let unit_amount = self.unit_amount.get(currency).ok_or(Fault::CurrencyNotSold)?;
         let mut rows = Vec::new();

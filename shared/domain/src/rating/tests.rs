@@ -1,6 +1,17 @@
 //! One table for each price model, and what holds for all of them.
 
+mod commitment;
+mod dynamic;
+mod graduated_percentage;
+mod matrix;
+mod package;
+mod percentage;
+mod properties;
+mod transform;
+mod volume;
+
 use super::*;
+use crate::period::Fraction;
 use proptest::prelude::*;
 
 fn decimal(text: &str) -> Decimal {
@@ -27,6 +38,36 @@ fn check(model: &str, currency: &str, basis: Basis, expect: &[&str]) {
 
 fn check_usage(model: &str, quantity: &str, expect: &[&str]) {
     check(model, "USD", Basis::Usage(decimal(quantity)), expect);
+}
+
+/// Rates usage with the number of its events.
+fn check_events(model: &str, quantity: &str, event_count: u64, expect: &[&str]) {
+    let usage = Usage { quantity: decimal(quantity), event_count, groups: &[], share: Fraction::WHOLE };
+    check(model, "USD", Basis::Measured(usage), expect);
+}
+
+/// Rates usage at a whole price, given as the members beside its model.
+fn check_price(price: &Price, basis: Basis, expect: &[&str]) {
+    let rated = rate(price, usd(), basis).unwrap();
+    let mut sentences = explain(usd(), &rated.rows);
+    sentences.push(rated.amount.to_string());
+    assert_eq!(sentences, expect, "{basis:?}");
+    assert_eq!(sum_of_rows(&rated.rows), Some(rated.exact));
+}
+
+fn price_with(model: &str, terms: &str) -> Price {
+    serde_json::from_str(&format!(r#"{{"key": "p", "name": "P", "model": {model}, {terms}}}"#)).unwrap()
+}
+
+/// Expects the faults of a plan of one price, by what follows `/prices/0`.
+fn check_faults(model: &str, terms: &str, expect: &[&str]) {
+    let comma = if terms.is_empty() { "" } else { ", " };
+    let price = format!(r#"{{"key": "p", "name": "P", "model": {model}{comma}{terms}}}"#);
+    let plan = format!(r#"{{"key": "k", "name": "K", "prices": [{price}]}}"#);
+    let plan: crate::plan::PlanVersion = serde_json::from_str(&plan).unwrap();
+    let faults: Vec<String> = plan.validate().into_iter().map(|fault| fault.field).collect();
+    let expect: Vec<String> = expect.iter().map(|pointer| format!("/prices/0{pointer}")).collect();
+    assert_eq!(faults, expect, "{price}");
 }
 
 fn check_error(model: &str, currency: &str, basis: Basis, expect: &str) {
@@ -161,7 +202,7 @@ fn any_graduated() -> impl Strategy<Value = Price> {
         let (tiers, included) = (tiers.collect(), Decimal::new(included, 3));
         let meter = MeterKey::parse("m").unwrap();
         let model = crate::plan::PriceModel::Graduated(Graduated { meter, tiers, included });
-        Price { key: PriceKey::parse("p").unwrap(), name: "P".into(), model }
+        Price { key: PriceKey::parse("p").unwrap(), name: "P".into(), model, transform: None, commitment: None }
     })
 }
 

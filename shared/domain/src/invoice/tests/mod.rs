@@ -2,6 +2,7 @@
 
 mod corrections;
 mod issued;
+mod models;
 
 use super::*;
 use crate::id::MeterKey;
@@ -111,6 +112,7 @@ fn figures(usage: &[(&str, &str)]) -> BTreeMap<MeterKey, UsageFigure> {
                 digest: "0123456789abcdef".repeat(4),
                 cut: vec![17, 4],
                 meter_version: 1,
+                groups: Vec::new(),
             };
             (MeterKey::parse(meter).unwrap(), figure)
         })
