@@ -110,6 +110,17 @@ fn wrong_usage_names_its_entry() {
 }
 
 #[test]
+fn an_event_before_the_fault_does_not_hide_its_place() {
+    let mut mixed = document();
+    let event = json!({"specversion": "1.0", "id": "1", "source": "s", "type": "t", "time": "2024-01-05T00:00:00Z", "tenantid": "acme",
+        "data": {"n": 1.50}});
+    mixed["usage"][0] = json!({ "event": event });
+    assert!(simulate_text(&mixed.to_string()).is_ok());
+    mixed["usage"][1]["quantity"] = json!(4);
+    check_text(&mixed.to_string(), "/usage/1/quantity", &["string"]);
+}
+
+#[test]
 fn what_is_no_document_is_told_too() {
     check_text("", "", &["is not JSON", "JSON object"]);
     check_text("[]", "", &[]);
