@@ -27,6 +27,7 @@ fn check_of(path: &Path) -> Check {
         "ingest-response" => Check::Whole("ingest-response.v1"),
         "invoice" => Check::Whole("invoice.v1"),
         "plan" => Check::Whole("plan.v1"),
+        "simulation" => Check::Whole("simulation-result.v1"),
         "subscription" => Check::Whole("subscription.v1"),
         "totals.v1.json" => Check::Whole("totals.v1"),
         name if name.starts_with("quota-signal") => Check::Whole("quota-signal.v1"),
@@ -129,6 +130,17 @@ fn every_golden_file_is_what_its_schema_says() {
     }
     println!("{checked} golden files, {} schemas", validators.by_name.len());
     assert!(checked > 20, "the golden files were not found");
+}
+
+#[test]
+fn every_simulation_example_is_what_its_schema_says() {
+    let validators = Validators::new();
+    let examples = files("schemas/examples/simulate");
+    assert!(examples.len() >= 20, "the examples were not found");
+    for path in examples {
+        let problem = validators.problem("simulation.v1", &parse(&path));
+        assert!(problem.is_none(), "{}: {}", path.display(), problem.unwrap_or_default());
+    }
 }
 
 /// The entry around a payload.

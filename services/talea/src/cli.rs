@@ -1,6 +1,6 @@
 //! The command line, and nothing else: each command's work is in a module of its own.
 
-use crate::{admin, client, demo, engines, import, serve};
+use crate::{admin, client, demo, engines, import, serve, simulate};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -44,6 +44,8 @@ enum Command {
     Rebuild,
     /// Create what a JSON file describes: a meter, a plan or a tenant.
     Apply(client::apply::ApplyArguments),
+    /// Compute the invoices of a document of plans, subscriptions and usage, without server and engines.
+    Simulate(simulate::SimulateArguments),
     /// Billing runs.
     #[command(subcommand)]
     Billing(client::billing::BillingCommand),
@@ -107,6 +109,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Keys(command) => admin::keys::run(load(&[])?, command, json).await.map(done),
         Command::Rebuild => admin::rebuild(load(&[])?, json).await,
         Command::Apply(arguments) => client::apply::run(&load(&[])?, &arguments, json).await.map(done),
+        Command::Simulate(arguments) => simulate::run(&arguments, json),
         Command::Billing(command) => client::billing::run(&load(&[])?, &command, json).await.map(done),
         Command::Usage(arguments) => client::usage::run(&load(&[])?, &arguments, json).await.map(done),
         Command::Invoices(command) => client::invoices::run(&load(&[])?, &command, json).await.map(done),

@@ -9,5 +9,6 @@ pub mod import;
 pub mod local;
 mod openapi;
 pub mod serve;
+pub mod simulate;
 
 pub use cli::main;

@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`event`] (what happened), [`meter`] (what is counted), [`plan`] and [`rating`] (what it costs),
 //! [`subscription`] and [`period`] (when), [`invoice`] (what is owed), [`entitlement`] (what is allowed), [`journal`]
-//! (what was decided).
+//! (what was decided), [`simulation`] (all of it at once, over a document).
 
 pub mod entitlement;
 pub mod error;
@@ -17,5 +17,6 @@ pub mod period;
 pub mod plan;
 pub mod quantity;
 pub mod rating;
+pub mod simulation;
 pub mod subscription;
 pub mod tenant;

@@ -52,10 +52,8 @@ struct Closing {
 /// A moment without amount makes no invoice, unless the setting says so; one that was drafted is issued in any case, because
 /// somebody may have read its draft.
 async fn decide_whether_issued(run: &Run<'_>, closings: &mut [Closing]) -> anyhow::Result<()> {
-    let empty_ones = run.context.settings.empty_invoices;
     for closing in closings.iter_mut() {
-        let is_correction = closing.candidate.moment.revision > 0;
-        closing.issued = !closing.document.invoice.is_empty() || (empty_ones && !is_correction);
+        closing.issued = closing.document.invoice.is_owed(&run.context.settings);
     }
     let mut tx = run.context.platform.databases.worker.begin().await?;
     let empty = closings.iter().filter(|closing| !closing.issued).map(|closing| &closing.document.invoice);

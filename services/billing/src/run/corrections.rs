@@ -8,12 +8,10 @@ use super::{Candidate, Run, Trigger};
 use chrono::{DateTime, Duration, Utc};
 use std::collections::HashMap;
 use std::sync::Arc;
-use talea_domain::subscription::{Subscription, after_end};
+use talea_domain::subscription::{COLLECT_HOURS, Subscription, after_end};
 
 /// How often the worker looks.
 const PAUSE: Duration = Duration::minutes(10);
-/// How long after the last closing the worker collects late usage before it makes a document, in hours.
-const COLLECT_HOURS: i64 = 24;
 /// Events may be taken for this long after the window, when they stood in the log already: days.
 const SLACK_DAYS: i64 = 1;
 

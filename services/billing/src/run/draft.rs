@@ -21,7 +21,7 @@ pub async fn draft(run: &mut Run<'_>, waiting: Vec<Candidate>) -> anyhow::Result
         match document {
             Ok(document) => {
                 run.context.draft_tried(document.invoice.id.clone());
-                if run.context.settings.empty_invoices || !document.invoice.is_empty() {
+                if document.invoice.is_owed(&run.context.settings) {
                     drafts.push(document.invoice);
                 }
             }

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use talea_domain::id::{SubscriptionId, TenantId};
 use talea_domain::plan::PlanVersion;
-use talea_domain::subscription::{BillMoment, Subscription};
+use talea_domain::subscription::{BillMoment, Subscription, closes_at};
 
 pub(crate) use close::close;
 pub(crate) use document::assembled;
@@ -149,11 +149,12 @@ impl<'a> Run<'a> {
         if candidate.moment.usage.is_empty() {
             return Readiness::Ready;
         }
-        let from = match self.trigger {
-            Trigger::Clock => candidate.moment.at.max(candidate.recorded_at),
+        let recorded_at = match self.trigger {
+            Trigger::Clock => candidate.recorded_at,
             Trigger::Asked => candidate.moment.at,
         };
-        let Some(grace_ends) = from.checked_add_signed(self.context.grace(&candidate.plan)) else {
+        let grace = self.context.grace(&candidate.plan);
+        let Some(grace_ends) = closes_at(&candidate.moment, recorded_at, grace) else {
             return Readiness::Grace;
         };
         let must_hold = if self.trigger == Trigger::Asked { self.now } else { grace_ends };

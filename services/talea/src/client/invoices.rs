@@ -117,7 +117,7 @@ fn list(rows: &[Value]) -> anyhow::Result<()> {
 }
 
 /// The invoice as lines of text, each with its explanation and what it stands on.
-fn readable(invoice: &Value) -> anyhow::Result<String> {
+pub(crate) fn readable(invoice: &Value) -> anyhow::Result<String> {
     let part = |name: &str| text(&invoice[name]);
     let number = if invoice["number"].is_null() { "draft".to_owned() } else { part("number") };
     let mut out = String::new();

@@ -5,5 +5,5 @@ pub mod billing;
 pub mod dead_letters;
 mod http;
 pub mod invoices;
-mod table;
+pub(crate) mod table;
 pub mod usage;

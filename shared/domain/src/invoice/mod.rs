@@ -13,6 +13,7 @@ pub use line::{BilledLine, InvoiceLine, LineKind, Lineage};
 pub use number::format_number;
 
 use crate::id::{InvoiceId, SubscriptionId, TenantId, derive_bits, prefixed};
+use crate::journal::InvoiceSettings;
 use crate::money::{Currency, Money};
 use crate::party::Party;
 use crate::period::{Period, TimeZone};
@@ -93,6 +94,11 @@ impl Invoice {
     /// Whether nothing is charged and nothing credited: no line has an amount.
     pub fn is_empty(&self) -> bool {
         self.lines.iter().all(|line| line.amount.is_zero())
+    }
+
+    /// Whether its moment makes an invoice. One without amount does only by the setting, and never as a correction.
+    pub fn is_owed(&self, settings: &InvoiceSettings) -> bool {
+        !self.is_empty() || (settings.empty_invoices && self.revision == 0)
     }
 }
 

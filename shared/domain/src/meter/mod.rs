@@ -5,12 +5,14 @@
 //! same rules.
 
 mod definition;
+mod digest;
 mod partial;
 mod reading;
 mod validation;
 mod window;
 
 pub use definition::{Aggregation, Dimension, Filter, MAX_DIMENSIONS, MeterDefinition};
+pub use digest::digest;
 pub use partial::{Latest, Partial, ValueHash};
 pub use reading::{Reading, UnmeteredReason};
 pub use window::{BUCKET_SECONDS, MAX_WINDOWS, WindowSize, bucket_start, window_bounds};

@@ -3,9 +3,11 @@
 //! [`decide`] says what a command leads to, [`evolve`] what an event makes of the state; both are pure. When something is
 //! to be billed is the matter of [`bill_moments`].
 
+mod closing;
 mod command;
 mod moments;
 
+pub use closing::{COLLECT_HOURS, closes_at};
 pub use command::{StartTerms, SubscriptionCommand, SubscriptionError, decide, evolve};
 pub use moments::{BillMoment, ServedPeriod, UsageNeed, after_end, bill_moments, next_moment};
 

@@ -8,6 +8,8 @@ use super::rows::StoredEvent;
 use super::spans::SpanSet;
 use super::value::value_of;
 use crate::clickhouse::{ClickHouse, sql};
+pub use talea_domain::meter::digest;
+
 use ::clickhouse::Row;
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
@@ -72,11 +74,6 @@ impl BilledUsage {
         let value = value_of(meter.aggregation, 0, "0")?;
         Ok(Self { key, value, count: 0, unmetered: 0, digest: digest(0, 0), rows: 0, records: 0, identities: 0 })
     }
-}
-
-/// The digest of a set of events, from the sums of their identities and of their body hashes.
-pub fn digest(identities: u128, body_hashes: u128) -> String {
-    format!("{identities:032x}{body_hashes:032x}")
 }
 
 #[derive(Row, Deserialize)]

@@ -1,0 +1,176 @@
+//! What is simulated, as a JSON document: `schemas/simulation.v1.schema.json`. Its instants are the only time there is.
+
+use crate::id::{MeterKey, PlanKey, SubscriptionId, TenantId};
+use crate::journal::CancelMode;
+use crate::meter::{Aggregation, Dimension, Filter};
+use crate::money::Currency;
+use crate::party::Party;
+use crate::period::{Alignment, TimeZone};
+use crate::plan::PlanVersion;
+use chrono::{DateTime, Utc};
+use rust_decimal::Decimal;
+use serde::Deserialize;
+use serde::de::{Deserializer, SeqAccess, Visitor, value::StrDeserializer};
+use serde_json::value::RawValue;
+use std::fmt;
+
+/// The grace of a document that names none, in hours: the deployment's default.
+pub const DEFAULT_GRACE_HOURS: u32 = 24;
+/// The days to pay of a document that names none: the deployment's default.
+pub const DEFAULT_DUE_DAYS: u32 = 30;
+/// The series of a document that names none: the deployment's default.
+pub const DEFAULT_SERIES: &str = "INV";
+/// Who issues the invoices of a document that does not say.
+pub const DEFAULT_ISSUER: &str = "Issuer";
+
+/// One simulation, complete.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SimulationDocument {
+    /// For people.
+    #[serde(default)]
+    pub title: Option<String>,
+    /// For people: what it shows.
+    #[serde(default)]
+    pub description: Option<String>,
+    /// Of every subscription that does not name its own.
+    pub currency: Currency,
+    /// The instants at which the state is shown, in rising order: one, or an array.
+    #[serde(deserialize_with = "one_or_several")]
+    pub as_of: Vec<DateTime<Utc>>,
+    #[serde(default)]
+    pub issuer: Option<Party>,
+    /// Leads every invoice number.
+    #[serde(default)]
+    pub series: Option<String>,
+    #[serde(default)]
+    pub due_days: Option<u32>,
+    /// Whether a moment without amount makes an invoice.
+    #[serde(default)]
+    pub empty_invoices: bool,
+    /// How long a period waits for late usage, where its plan does not say.
+    #[serde(default)]
+    pub grace_hours: Option<u32>,
+    #[serde(default)]
+    pub meters: Vec<MeterInput>,
+    pub plans: Vec<PlanVersion>,
+    pub tenants: Vec<TenantInput>,
+    /// What was asked of the subscriptions, each with its instant.
+    pub timeline: Vec<TimelineEntry>,
+    #[serde(default)]
+    pub usage: Vec<UsageInput>,
+}
+
+/// A meter, as `POST /v1/meters` takes it. Quantities need none: without one they add.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MeterInput {
+    pub key: MeterKey,
+    pub event_type: String,
+    pub aggregation: Aggregation,
+    #[serde(default)]
+    pub field: Option<String>,
+    #[serde(default)]
+    pub filters: Vec<Filter>,
+    #[serde(default)]
+    pub dimensions: Vec<Dimension>,
+    #[serde(default)]
+    pub unit: Option<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TenantInput {
+    pub id: TenantId,
+    /// In which its days and billing periods are counted.
+    pub zone: TimeZone,
+    /// Its id alone when absent.
+    #[serde(default)]
+    pub bill_to: Option<Party>,
+}
+
+/// A command to a subscription, given and recorded at `at`. Exactly one of the commands is there.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TimelineEntry {
+    pub at: DateTime<Utc>,
+    pub subscription: SubscriptionId,
+    #[serde(default)]
+    pub start: Option<StartInput>,
+    #[serde(default)]
+    pub cancel: Option<CancelInput>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StartInput {
+    pub tenant: TenantId,
+    pub plan: PlanKey,
+    /// The highest version in the document when absent.
+    #[serde(default)]
+    pub plan_version: Option<u32>,
+    #[serde(default)]
+    pub currency: Option<Currency>,
+    #[serde(default)]
+    pub calendar: Option<Alignment>,
+    #[serde(default)]
+    pub anchor_day: Option<u8>,
+    /// When it starts, if not at the command's own instant; earlier is backdated.
+    #[serde(default)]
+    pub start_at: Option<DateTime<Utc>>,
+    /// Exclusive.
+    #[serde(default)]
+    pub end_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CancelInput {
+    pub mode: CancelMode,
+}
+
+/// Usage in one of three forms: a quantity at an instant (`tenant`, `meter`, `at`, `quantity`), a quantity of a span of time
+/// (`from` and `to` instead of `at`) that lies inside one billing period, or a CloudEvent (`event`).
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UsageInput {
+    #[serde(default)]
+    pub tenant: Option<TenantId>,
+    #[serde(default)]
+    pub meter: Option<MeterKey>,
+    #[serde(default)]
+    pub at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub from: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub to: Option<DateTime<Utc>>,
+    /// In the meter's unit, as text.
+    #[serde(default, with = "crate::money::optional_decimal")]
+    pub quantity: Option<Decimal>,
+    #[serde(default)]
+    pub event: Option<Box<RawValue>>,
+    /// When it came to Talea: when it happened, unless said. Later than the closing of its period, it is late usage.
+    #[serde(default)]
+    pub known_at: Option<DateTime<Utc>>,
+}
+
+fn one_or_several<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<DateTime<Utc>>, D::Error> {
+    struct Instants;
+    impl<'de> Visitor<'de> for Instants {
+        type Value = Vec<DateTime<Utc>>;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an instant in RFC 3339, or an array of them")
+        }
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
+            DateTime::deserialize(StrDeserializer::new(text)).map(|instant| vec![instant])
+        }
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+            let mut instants = Vec::new();
+            while let Some(instant) = seq.next_element()? {
+                instants.push(instant);
+            }
+            Ok(instants)
+        }
+    }
+    deserializer.deserialize_any(Instants)
+}

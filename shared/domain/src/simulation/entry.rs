@@ -1,0 +1,167 @@
+//! One entry of the document's usage: a quantity or an event, with when it happened and when it became known.
+
+use super::document::UsageInput;
+use super::prepare::{Tenant, check_year};
+use crate::error::FieldError;
+use crate::event::{EventLimits, Identity, UsageEvent, hash_128, identity_of};
+use crate::id::{MeterKey, TenantId};
+use crate::meter::{Aggregation, MeterDefinition, Reading};
+use crate::quantity::{canonical, to_clickhouse};
+use chrono::{DateTime, Utc};
+use rust_decimal::Decimal;
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+
+/// The source of the identities of quantities, which have none of their own.
+const SOURCE: &str = "simulation";
+
+pub(super) struct Entry {
+    /// Its place in the document.
+    pub place: usize,
+    pub tenant: TenantId,
+    pub time: DateTime<Utc>,
+    pub until: Option<DateTime<Utc>>,
+    pub known_at: DateTime<Utc>,
+    pub identity: Identity,
+    pub body_hash: u128,
+    pub content: Content,
+    /// The meters that read a value from it.
+    pub meters: Vec<MeterKey>,
+}
+
+pub(super) enum Content {
+    Quantity {
+        meter: MeterKey,
+        quantity: Decimal,
+    },
+    Event(Box<UsageEvent>),
+    /// An event that is not counted, and why.
+    Refused(&'static str),
+}
+
+/// Reads an entry; the error's field is a pointer into the document.
+pub(super) fn read(
+    place: usize,
+    input: UsageInput,
+    meters: &BTreeMap<MeterKey, MeterDefinition>,
+    tenants: &BTreeMap<TenantId, Tenant>,
+) -> Result<Entry, FieldError> {
+    let known_at = input.known_at;
+    let below = |fault: FieldError| FieldError { field: format!("/usage/{place}{}", fault.field), ..fault };
+    let read = match &input.event {
+        Some(event) => of_event(event, &input),
+        None => of_quantity(place, input, meters),
+    };
+    let mut entry = read.map_err(below)?;
+    entry.place = place;
+    entry.known_at = known_at.unwrap_or(entry.known_at);
+    check(&entry, tenants).map_err(below)?;
+    Ok(entry)
+}
+
+fn check(entry: &Entry, tenants: &BTreeMap<TenantId, Tenant>) -> Result<(), FieldError> {
+    let is_event = matches!(entry.content, Content::Event(_));
+    if !tenants.contains_key(&entry.tenant) {
+        let field = if is_event { "/event/tenantid" } else { "/tenant" };
+        let reason = format!("{} is not a tenant of the document", entry.tenant);
+        return Err(FieldError::new(field, reason, "add it to tenants, or check its id"));
+    }
+    let mut faults = Vec::new();
+    check_year(if entry.until.is_some() { "/from" } else { "/at" }, entry.time, &mut faults);
+    entry.until.into_iter().for_each(|until| check_year("/to", until, &mut faults));
+    check_year("/known_at", entry.known_at, &mut faults);
+    if entry.known_at < entry.until.unwrap_or(entry.time) {
+        let way_out = "leave it out, or write an instant at which the usage has happened";
+        faults.push(FieldError::new("/known_at", "is before the usage", way_out));
+    }
+    faults.into_iter().next().map_or(Ok(()), Err)
+}
+
+fn of_event(raw: &RawValue, input: &UsageInput) -> Result<Entry, FieldError> {
+    let others = [
+        ("/tenant", input.tenant.is_some()),
+        ("/meter", input.meter.is_some()),
+        ("/at", input.at.is_some()),
+        ("/from", input.from.is_some()),
+        ("/to", input.to.is_some()),
+        ("/quantity", input.quantity.is_some()),
+    ];
+    if let Some((field, _)) = others.into_iter().find(|(_, is_there)| *is_there) {
+        return Err(FieldError::new(field, "stands beside an event, which says it itself", "leave it out"));
+    }
+    let event = UsageEvent::parse_structured(raw.get().as_bytes(), None, &EventLimits::default())
+        .map_err(|fault| FieldError { field: format!("/event{}", fault.field), ..fault })?;
+    Ok(Entry {
+        place: 0,
+        tenant: event.tenant.clone(),
+        time: event.time,
+        until: None,
+        known_at: event.time,
+        identity: event.identity,
+        body_hash: event.body_hash,
+        content: Content::Event(Box::new(event)),
+        meters: Vec::new(),
+    })
+}
+
+fn of_quantity(
+    place: usize,
+    input: UsageInput,
+    meters: &BTreeMap<MeterKey, MeterDefinition>,
+) -> Result<Entry, FieldError> {
+    let missing = |field: &str| {
+        let way_out = "write tenant, meter and quantity with at, or with from and to; or write an event";
+        FieldError::new(field, "is missing", way_out)
+    };
+    let tenant = input.tenant.ok_or_else(|| missing("/tenant"))?;
+    let meter = input.meter.ok_or_else(|| missing("/meter"))?;
+    let quantity = input.quantity.ok_or_else(|| missing("/quantity"))?;
+    let (time, until) = match (input.at, input.from, input.to) {
+        (Some(at), None, None) => (at, None),
+        (None, Some(from), Some(to)) if from < to => (from, Some(to)),
+        (None, Some(_), Some(_)) => {
+            return Err(FieldError::new("/to", "is not after from", "let the span end after it begins"));
+        }
+        (None, Some(_), None) => return Err(missing("/to")),
+        (None, None, Some(_)) => return Err(missing("/from")),
+        (None, None, None) => return Err(missing("/at")),
+        (Some(_), ..) => {
+            return Err(FieldError::new("/at", "stands beside a span", "write at, or from and to"));
+        }
+    };
+    if to_clickhouse(quantity).is_err() {
+        return Err(FieldError::new("/quantity", "does not fit", "write at most 20 digits and 18 decimals"));
+    }
+    if meters.get(&meter).is_some_and(|meter| meter.aggregation == Aggregation::UniqueCount) {
+        let way_out = "send events, or leave the definition of the meter out, so that its quantities add";
+        return Err(FieldError::new("/meter", "counts distinct values, which no quantity tells", way_out));
+    }
+    Ok(Entry {
+        place,
+        time,
+        until,
+        known_at: until.unwrap_or(time),
+        identity: identity_of(&tenant, SOURCE, &format!("/usage/{place}")),
+        body_hash: hash_128(&[meter.as_str().as_bytes(), canonical(quantity).as_bytes()]),
+        tenant,
+        content: Content::Quantity { meter, quantity },
+        meters: Vec::new(),
+    })
+}
+
+impl Entry {
+    /// Why no meter counts it; none where one does.
+    pub fn refusal(&self, meters: &BTreeMap<MeterKey, MeterDefinition>) -> Option<String> {
+        match &self.content {
+            Content::Refused(reason) => Some((*reason).to_owned()),
+            Content::Event(event) if self.meters.is_empty() => {
+                let unmetered = meters.values().find_map(|meter| match meter.read(event) {
+                    Reading::Unmetered(reason) => Some(format!("meter {} cannot read it: {reason}", meter.key)),
+                    _ => None,
+                });
+                Some(unmetered.unwrap_or_else(|| "no meter of the document is about it".to_owned()))
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Simulation: a document of plans, subscriptions and usage becomes every billing period and every invoice, without engine
+//! and without clock.
+//!
+//! What bills for real bills here: [`decide`](crate::subscription::decide) and [`evolve`](crate::subscription::evolve)
+//! take the commands, [`next_moment`](crate::subscription::next_moment) and [`closes_at`](crate::subscription::closes_at)
+//! say when, [`assemble()`](crate::invoice::assemble) and [`finalize()`](crate::invoice::finalize) make the
+//! documents. This module holds only what the stores hold for real: which usage was known when, and what is billed.
+//!
+//! It stands for a bill run that never sleeps: a moment is closed at the very instant at which its grace is over, and
+//! usage is known from its `known_at` on.
+
+mod course;
+mod document;
+mod entry;
+mod parse;
+mod prepare;
+mod result;
+mod run;
+mod usage;
+mod view;
+
+pub use document::{
+    CancelInput, DEFAULT_DUE_DAYS, DEFAULT_GRACE_HOURS, DEFAULT_ISSUER, DEFAULT_SERIES, MeterInput, SimulationDocument,
+    StartInput, TenantInput, TimelineEntry, UsageInput,
+};
+pub use parse::{MAX_DOCUMENT_BYTES, parse};
+pub use prepare::{MAX_AS_OF, MAX_COMMANDS, MAX_METERS, MAX_PLANS, MAX_TENANTS, MAX_USAGE};
+pub use result::{
+    NextMoment, PeriodState, PeriodView, SimulationResult, SubscriptionView, Totals, UnbilledUsage, Used, View,
+};
+pub use run::MAX_MOMENTS;
+
+use crate::error::FieldError;
+use prepare::Prepared;
+use run::Simulation;
+use serde::Serialize;
+
+/// Why there is no result: every fault that was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Refusal {
+    pub errors: Vec<FieldError>,
+}
+
+/// Simulates a document.
+pub fn simulate(mut document: SimulationDocument) -> Result<SimulationResult, Refusal> {
+    let prepared = Prepared::new(&mut document).map_err(|errors| Refusal { errors })?;
+    let mut simulation = Simulation::new(&document, &prepared);
+    let mut views = Vec::with_capacity(document.as_of.len());
+    for as_of in &document.as_of {
+        simulation.advance(*as_of)?;
+        views.push(view::view(&simulation, *as_of)?);
+    }
+    drop(simulation);
+    Ok(SimulationResult { title: document.title, views })
+}
+
+/// Reads a document and simulates it.
+pub fn simulate_text(text: &str) -> Result<SimulationResult, Refusal> {
+    simulate(parse(text)?)
+}
+
+/// One document on one line to one result on one line: the result, or `{"errors": […]}`.
+pub fn simulate_line(text: &str) -> Result<String, serde_json::Error> {
+    match simulate_text(text) {
+        Ok(result) => serde_json::to_string(&result),
+        Err(refusal) => serde_json::to_string(&refusal),
+    }
+}
+
+impl From<FieldError> for Refusal {
+    fn from(error: FieldError) -> Self {
+        Self { errors: vec![error] }
+    }
+}
+
+#[cfg(test)]
+mod tests;

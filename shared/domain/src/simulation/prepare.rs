@@ -1,0 +1,205 @@
+//! From what can be read to what can be simulated: versions are given, names looked up, bounds checked. All faults of a
+//! document are told at once, as far as one does not hide another.
+
+use super::document::{
+    DEFAULT_DUE_DAYS, DEFAULT_GRACE_HOURS, DEFAULT_ISSUER, DEFAULT_SERIES, MeterInput, SimulationDocument,
+};
+use super::usage::UsageLog;
+use crate::error::FieldError;
+use crate::id::{MeterKey, PlanKey, TenantId};
+use crate::journal::InvoiceSettings;
+use crate::meter::MeterDefinition;
+use crate::party::Party;
+use crate::period::TimeZone;
+use crate::plan::PlanVersion;
+use chrono::{DateTime, Datelike, Duration, Utc};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+
+/// What one document may hold. The bounds keep a mistake from filling the memory; work beyond them is split by tenant.
+pub const MAX_AS_OF: usize = 24;
+pub const MAX_PLANS: usize = 1000;
+pub const MAX_METERS: usize = 1000;
+pub const MAX_TENANTS: usize = 10_000;
+pub const MAX_COMMANDS: usize = 10_000;
+pub const MAX_USAGE: usize = 100_000;
+/// As the deployment's settings are bounded.
+const MAX_GRACE_HOURS: u32 = 24 * 31;
+const MAX_DUE_DAYS: u32 = 365;
+/// The years in which a document's instants lie.
+const YEARS: std::ops::RangeInclusive<i32> = 1970..=2199;
+
+/// A document that is sound, except for what only its course can show.
+pub(super) struct Prepared {
+    pub settings: InvoiceSettings,
+    pub grace_hours: u32,
+    pub plans: Vec<PlanVersion>,
+    pub tenants: BTreeMap<TenantId, Tenant>,
+    pub log: UsageLog,
+    /// Places in the document's timeline, in the order of their instants.
+    pub order: Vec<usize>,
+}
+
+pub(super) struct Tenant {
+    pub zone: TimeZone,
+    pub bill_to: Party,
+}
+
+impl Prepared {
+    /// Takes plans and usage out of the document; its timeline stays.
+    pub fn new(document: &mut SimulationDocument) -> Result<Self, Vec<FieldError>> {
+        let mut faults = Vec::new();
+        check_sizes(document, &mut faults);
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        check_instants(document, &mut faults);
+        let settings = settings(document, &mut faults);
+        let plans = plans(std::mem::take(&mut document.plans), &mut faults);
+        let tenants = tenants(document, &mut faults);
+        let meters = meters(std::mem::take(&mut document.meters), &mut faults);
+        let log = UsageLog::new(std::mem::take(&mut document.usage), meters, &tenants, &mut faults);
+        let mut order: Vec<usize> = (0..document.timeline.len()).collect();
+        order.sort_by_key(|place| document.timeline[*place].at);
+        let grace_hours = document.grace_hours.unwrap_or(DEFAULT_GRACE_HOURS);
+        if faults.is_empty() { Ok(Self { settings, grace_hours, plans, tenants, log, order }) } else { Err(faults) }
+    }
+
+    /// The version asked for, else the highest.
+    pub fn plan(&self, key: &PlanKey, version: Option<u32>) -> Option<&PlanVersion> {
+        let versions = self.plans.iter().filter(|plan| plan.key == *key);
+        match version {
+            Some(version) => versions.into_iter().find(|plan| plan.version == version),
+            None => versions.max_by_key(|plan| plan.version),
+        }
+    }
+
+    pub fn grace(&self, plan: &PlanVersion) -> Duration {
+        Duration::hours(plan.grace_hours.unwrap_or(self.grace_hours).into())
+    }
+}
+
+fn check_sizes(document: &SimulationDocument, faults: &mut Vec<FieldError>) {
+    let mut check = |member: &str, found: usize, most: usize| {
+        if found > most {
+            let reason = format!("has {found} entries");
+            faults.push(FieldError::new(member, reason, format!("send at most {most} in one document")));
+        }
+    };
+    check("/as_of", document.as_of.len(), MAX_AS_OF);
+    check("/plans", document.plans.len(), MAX_PLANS);
+    check("/meters", document.meters.len(), MAX_METERS);
+    check("/tenants", document.tenants.len(), MAX_TENANTS);
+    check("/timeline", document.timeline.len(), MAX_COMMANDS);
+    check("/usage", document.usage.len(), MAX_USAGE);
+}
+
+/// Instants of the timeline and the views; those of usage are the log's matter.
+fn check_instants(document: &SimulationDocument, faults: &mut Vec<FieldError>) {
+    if document.as_of.is_empty() {
+        faults.push(FieldError::new("/as_of", "is empty", "name at least one instant"));
+    }
+    for (index, pair) in document.as_of.windows(2).enumerate() {
+        if pair[1] <= pair[0] {
+            let way_out = "list the instants in rising order";
+            faults.push(FieldError::new(format!("/as_of/{}", index + 1), "is not after the one before", way_out));
+        }
+    }
+    document.as_of.iter().for_each(|instant| check_year("/as_of", *instant, faults));
+    for (index, entry) in document.timeline.iter().enumerate() {
+        let below = |member: &str| format!("/timeline/{index}/{member}");
+        check_year(below("at"), entry.at, faults);
+        if let Some(start) = &entry.start {
+            start.start_at.into_iter().for_each(|at| check_year(below("start/start_at"), at, faults));
+            start.end_at.into_iter().for_each(|at| check_year(below("start/end_at"), at, faults));
+        }
+        if entry.start.is_some() == entry.cancel.is_some() {
+            let way_out = "write exactly one of start and cancel; other commands are not simulated yet";
+            faults.push(FieldError::new(format!("/timeline/{index}"), "does not hold one command", way_out));
+        }
+    }
+}
+
+pub(super) fn check_year(field: impl Into<String>, instant: DateTime<Utc>, faults: &mut Vec<FieldError>) {
+    if !YEARS.contains(&instant.year()) {
+        let way_out = "use an instant from 1970 up to 2200";
+        faults.push(FieldError::new(field, "is outside the years that are simulated", way_out));
+    }
+}
+
+fn settings(document: &mut SimulationDocument, faults: &mut Vec<FieldError>) -> InvoiceSettings {
+    let mut bound = |field: &str, given: Option<u32>, most: u32| {
+        if given.is_some_and(|given| given > most) {
+            faults.push(FieldError::new(field, "is too large", format!("write at most {most}")));
+        }
+    };
+    bound("/grace_hours", document.grace_hours, MAX_GRACE_HOURS);
+    bound("/due_days", document.due_days, MAX_DUE_DAYS);
+    let series = document.series.take().unwrap_or_else(|| DEFAULT_SERIES.to_owned());
+    if series.is_empty() || series.chars().count() > 64 || series.chars().any(char::is_control) {
+        faults.push(FieldError::new("/series", "is not a name", "write 1 to 64 printable characters"));
+    }
+    let issuer = document.issuer.take().unwrap_or_else(|| Party::named(DEFAULT_ISSUER));
+    faults.extend(issuer.check("/issuer").err());
+    let due_days = document.due_days.unwrap_or(DEFAULT_DUE_DAYS);
+    InvoiceSettings { issuer, series, due_days, empty_invoices: document.empty_invoices }
+}
+
+/// A version that is not given counts on from the highest before it.
+fn plans(mut plans: Vec<PlanVersion>, faults: &mut Vec<FieldError>) -> Vec<PlanVersion> {
+    let mut highest: BTreeMap<PlanKey, u32> = BTreeMap::new();
+    let mut seen = BTreeSet::new();
+    for (index, plan) in plans.iter_mut().enumerate() {
+        let last = highest.entry(plan.key.clone()).or_default();
+        if plan.version == 0 {
+            plan.version = last.saturating_add(1);
+        }
+        *last = plan.version.max(*last);
+        let found = plan.validate().into_iter();
+        faults.extend(found.map(|fault| FieldError { field: format!("/plans/{index}{}", fault.field), ..fault }));
+        if !seen.insert((plan.key.clone(), plan.version)) {
+            let way_out = "give each version of a plan its own number, or none";
+            faults.push(FieldError::new(format!("/plans/{index}/version"), "is used twice", way_out));
+        }
+    }
+    plans
+}
+
+fn tenants(document: &mut SimulationDocument, faults: &mut Vec<FieldError>) -> BTreeMap<TenantId, Tenant> {
+    let mut tenants = BTreeMap::new();
+    for (index, tenant) in std::mem::take(&mut document.tenants).into_iter().enumerate() {
+        let bill_to = tenant.bill_to.unwrap_or_else(|| Party::named(tenant.id.as_str()));
+        faults.extend(bill_to.check(&format!("/tenants/{index}/bill_to")).err());
+        if tenants.insert(tenant.id, Tenant { zone: tenant.zone, bill_to }).is_some() {
+            faults.push(twice(format!("/tenants/{index}/id")));
+        }
+    }
+    tenants
+}
+
+fn meters(meters: Vec<MeterInput>, faults: &mut Vec<FieldError>) -> BTreeMap<MeterKey, MeterDefinition> {
+    let mut defined = BTreeMap::new();
+    for (index, meter) in meters.into_iter().enumerate() {
+        let definition = MeterDefinition {
+            key: meter.key.clone(),
+            version: 1,
+            event_type: meter.event_type,
+            aggregation: meter.aggregation,
+            field: meter.field,
+            filters: meter.filters,
+            dimensions: meter.dimensions,
+            unit: meter.unit,
+            created_at: DateTime::UNIX_EPOCH,
+        };
+        let found = definition.validate().err().into_iter().flatten();
+        faults.extend(found.map(|fault| FieldError { field: format!("/meters/{index}{}", fault.field), ..fault }));
+        if defined.insert(meter.key, definition).is_some() {
+            faults.push(twice(format!("/meters/{index}/key")));
+        }
+    }
+    defined
+}
+
+fn twice(field: impl Display) -> FieldError {
+    FieldError::new(field.to_string(), "is used twice", "give each its own")
+}

@@ -1,0 +1,184 @@
+//! `docs/pricing.md`: the examples as a page for people, generated and compared.
+
+use super::*;
+use crate::invoice::Invoice;
+use crate::money::{format_amount, group_thousands};
+use crate::period::zone::local;
+use crate::plan::{Amounts, PriceModel};
+use chrono::{DateTime, Utc};
+use std::fmt::Write;
+
+const HEAD: &str = "# Pricing, by worked examples
+
+Each example is a file of `schemas/examples/simulate` and was computed by the functions that bill for real:
+
+    talea simulate schemas/examples/simulate/105-graduated.json
+
+This page is generated from these files; a test compares it. To write it anew: `TALEA_UPDATE_GOLDEN=1 cargo test -p talea-domain simulation`.
+";
+
+#[test]
+fn the_page_of_worked_examples_is_as_generated() {
+    let mut page = HEAD.to_owned();
+    for (title, numbers) in [("Price models", '1'), ("Lifecycle", '2')] {
+        write!(page, "\n## {title}\n").unwrap();
+        for (name, text) in documents().iter().filter(|(name, _)| name.starts_with(numbers)) {
+            example(&mut page, name, text);
+        }
+    }
+    check_stored(&top().join("docs/pricing.md"), &page);
+}
+
+fn example(page: &mut String, name: &str, text: &str) {
+    let document = parse(text).unwrap();
+    let result = simulate(document.clone()).unwrap();
+    let title = document.title.as_deref().unwrap_or(name);
+    write!(page, "\n### {title}\n\n`{name}.json`. {}\n\n", document.description.as_deref().unwrap_or_default())
+        .unwrap();
+    plans(page, &document);
+    timeline(page, &document);
+    usage(page, &document);
+    for view in &result.views {
+        show(page, view, result.views.len() > 1);
+    }
+}
+
+fn plans(page: &mut String, document: &SimulationDocument) {
+    for plan in &document.plans {
+        let every =
+            if plan.interval.every == 1 { String::new() } else { format!(", every {} months", plan.interval.every) };
+        writeln!(page, "- Plan **{}**{every}:", plan.name).unwrap();
+        for price in &plan.prices {
+            writeln!(page, "    - {}: {}", price.name, model(&price.model)).unwrap();
+        }
+    }
+}
+
+fn model(model: &PriceModel) -> String {
+    let included = |included: rust_decimal::Decimal| {
+        if included.is_zero() { String::new() } else { format!("{} included, then ", group_thousands(included, 0)) }
+    };
+    match model {
+        PriceModel::Flat(flat) => {
+            let timing = format!("{:?}", flat.timing).replace("In", "in ").to_lowercase();
+            format!("{} a period, {timing}", amounts(&flat.amount))
+        }
+        PriceModel::PerUnit(price) => {
+            format!("{}{} per unit of `{}`", included(price.included), amounts(&price.unit_amount), price.meter)
+        }
+        PriceModel::Graduated(price) => {
+            let tiers = price.tiers.iter().map(|tier| {
+                let bound =
+                    tier.up_to.map_or("beyond".to_owned(), |up_to| format!("up to {}", group_thousands(up_to, 0)));
+                let flat = tier.flat_amount.as_ref().map(|flat| format!(" and {} once", amounts(flat)));
+                format!("{bound} {}{}", amounts(&tier.unit_amount), flat.unwrap_or_default())
+            });
+            let tiers = tiers.collect::<Vec<_>>().join("; ");
+            format!("{}per unit of `{}`: {tiers}", included(price.included), price.meter)
+        }
+        // No example shows them yet.
+        other => {
+            let kind = serde_json::to_value(other).unwrap()["type"].as_str().unwrap().replace('_', " ");
+            let meter = other.rules().meter().map(|meter| format!(" of `{meter}`")).unwrap_or_default();
+            format!("{kind} price{meter}")
+        }
+    }
+}
+
+fn amounts(amounts: &Amounts) -> String {
+    amounts.iter().map(|(currency, amount)| format_amount(amount, currency)).collect::<Vec<_>>().join(" or ")
+}
+
+fn timeline(page: &mut String, document: &SimulationDocument) {
+    for entry in &document.timeline {
+        let zone = |tenant: &_| document.tenants.iter().find(|it| it.id == *tenant).unwrap().zone;
+        let what = match (&entry.start, &entry.cancel) {
+            (Some(start), _) => {
+                let from = start.start_at.map(|at| format!(", from {}", print(at))).unwrap_or_default();
+                let to = start.end_at.map(|at| format!(", to {}", print(at))).unwrap_or_default();
+                format!(
+                    "`{}` of {} ({}) starts on `{}`{from}{to}",
+                    entry.subscription,
+                    start.tenant,
+                    zone(&start.tenant),
+                    start.plan
+                )
+            }
+            (_, Some(cancel)) => {
+                let when = serde_json::to_value(cancel.mode).unwrap();
+                format!("`{}` is cancelled, `{}`", entry.subscription, when.as_str().unwrap())
+            }
+            _ => unreachable!("the document was simulated"),
+        };
+        writeln!(page, "- {}: {what}", print(entry.at)).unwrap();
+    }
+}
+
+fn usage(page: &mut String, document: &SimulationDocument) {
+    if document.usage.is_empty() {
+        return;
+    }
+    page.push_str("\n| usage | when (UTC) | known |\n|---:|---|---|\n");
+    for usage in &document.usage {
+        let known = usage.known_at.map(print).unwrap_or_default();
+        let (what, when) = match &usage.event {
+            Some(event) => {
+                let event: serde_json::Value = serde_json::from_str(event.get()).unwrap();
+                let time: DateTime<Utc> = event["time"].as_str().unwrap().parse().unwrap();
+                (format!("event {} `{}`", event["id"].as_str().unwrap(), event["data"]), print(time))
+            }
+            None => {
+                let quantity = group_thousands(usage.quantity.unwrap(), 0);
+                let span = usage.from.zip(usage.to).map(|(from, to)| format!("{} to {}", print(from), print(to)));
+                let when = span.or(usage.at.map(print)).unwrap();
+                (format!("{quantity} `{}`", usage.meter.as_ref().unwrap()), when)
+            }
+        };
+        writeln!(page, "| {what} | {when} | {known} |").unwrap();
+    }
+}
+
+fn show(page: &mut String, view: &View, is_one_of_many: bool) {
+    if is_one_of_many {
+        writeln!(page, "\n**As of {}**", print(view.as_of)).unwrap();
+    }
+    for invoice in view.invoices.iter().map(AsRef::as_ref).chain(&view.drafts) {
+        document(page, invoice);
+    }
+    page.push_str("\n| subscription | period (local) | state | usage | billed for it |\n|---|---|---|---|---:|\n");
+    for subscription in &view.subscriptions {
+        for period in &subscription.periods {
+            let zone = subscription.subscription.zone;
+            let local = |instant| local(instant, zone).format("%Y-%m-%d %H:%M").to_string().replace(" 00:00", "");
+            let span = format!("{} to {}", local(period.served.start), local(period.served.end));
+            let state = format!("{:?}", period.state).to_lowercase();
+            let usage = period.usage.iter().map(|(meter, used)| format!("{} {meter}", group_thousands(used.0, 0)));
+            let usage = usage.collect::<Vec<_>>().join(", ");
+            writeln!(page, "| {} | {span} | {state} | {usage} | {} |", subscription.subscription.id, period.billed)
+                .unwrap();
+        }
+    }
+    for unbilled in &view.unbilled_usage {
+        writeln!(page, "\nNot billed: `{}`, {}.", unbilled.usage, unbilled.reason).unwrap();
+    }
+}
+
+fn document(page: &mut String, invoice: &Invoice) {
+    let issued = invoice.number.as_deref().zip(invoice.issue_date).zip(invoice.due_date);
+    let head =
+        issued.map_or("Draft".to_owned(), |((number, on), due)| format!("Invoice {number}, issued {on}, due {due}"));
+    writeln!(page, "\n**{head}**, to {}\n", invoice.bill_to.name).unwrap();
+    page.push_str("| line | amount |\n|---|---:|\n");
+    for line in &invoice.lines {
+        let explained: String = line.explanation.iter().map(|sentence| format!("<br>{sentence}")).collect();
+        writeln!(page, "| {}{explained} | {} |", line.description, line.amount).unwrap();
+    }
+    writeln!(page, "| **Total** | **{}** |", invoice.total).unwrap();
+}
+
+/// UTC, as short as it is exact.
+fn print(instant: DateTime<Utc>) -> String {
+    let text = instant.format("%Y-%m-%d %H:%M:%S").to_string();
+    let text = text.strip_suffix(":00").unwrap_or(&text);
+    text.strip_suffix(" 00:00").unwrap_or(text).to_owned()
+}

@@ -1,0 +1,214 @@
+//! Usage as a log with one partition: entries in the order in which they became known. A *cut* is how many of them are known
+//! at an instant, so that late usage is what it is for real: entries of a closed window outside its cut.
+
+use super::document::UsageInput;
+use super::entry::{Content, Entry, read};
+use super::prepare::Tenant;
+use crate::error::FieldError;
+use crate::event::Identity;
+use crate::id::{MeterKey, TenantId};
+use crate::invoice::UsageFigure;
+use crate::meter::{Aggregation, MeterDefinition, Partial, Reading, digest};
+use crate::period::Period;
+use chrono::{DateTime, Utc};
+use rust_decimal::Decimal;
+use std::collections::{BTreeMap, HashMap};
+
+pub(super) struct UsageLog {
+    pub entries: Vec<Entry>,
+    by_tenant: BTreeMap<TenantId, TenantUsage>,
+    meters: BTreeMap<MeterKey, MeterDefinition>,
+}
+
+#[derive(Default)]
+struct TenantUsage {
+    /// Its entries that a meter counts, in the order of the log.
+    offsets: Vec<usize>,
+    by_meter: BTreeMap<MeterKey, Vec<Placed>>,
+}
+
+/// A reading of one meter, in the order of its time.
+struct Placed {
+    time: DateTime<Utc>,
+    /// Where the span of the quantity ends; none for what happened at an instant.
+    until: Option<DateTime<Utc>>,
+    /// The latest end of it and of all before it: where it is past a window's start, a span reaches in.
+    reach: DateTime<Utc>,
+    offset: usize,
+    reading: Reading,
+    /// Whether it is a quantity: already an amount of the meter, and no event.
+    is_quantity: bool,
+}
+
+impl UsageLog {
+    pub fn new(
+        usage: Vec<UsageInput>,
+        meters: BTreeMap<MeterKey, MeterDefinition>,
+        tenants: &BTreeMap<TenantId, Tenant>,
+        faults: &mut Vec<FieldError>,
+    ) -> Self {
+        let mut entries = Vec::with_capacity(usage.len());
+        for (place, input) in usage.into_iter().enumerate() {
+            match read(place, input, &meters, tenants) {
+                Ok(entry) => entries.push(entry),
+                Err(fault) => faults.push(fault),
+            }
+        }
+        entries.sort_by_key(|entry| (entry.known_at, entry.place));
+        let mut log = Self { entries, by_tenant: BTreeMap::new(), meters };
+        log.count_once();
+        log.place_all();
+        log
+    }
+
+    /// An identity counts once, as it came first.
+    fn count_once(&mut self) {
+        let mut seen: HashMap<Identity, u128> = HashMap::new();
+        for entry in &mut self.entries {
+            let Content::Event(_) = entry.content else { continue };
+            match seen.get(&entry.identity) {
+                None => drop(seen.insert(entry.identity, entry.body_hash)),
+                Some(first) if *first == entry.body_hash => entry.content = Content::Refused("repeats an event"),
+                Some(_) => entry.content = Content::Refused("has the identity of an earlier event with other content"),
+            }
+        }
+    }
+
+    fn place_all(&mut self) {
+        for (offset, entry) in self.entries.iter_mut().enumerate() {
+            let placed = |reading, is_quantity| Placed {
+                time: entry.time,
+                until: entry.until,
+                reach: entry.until.unwrap_or(entry.time),
+                offset,
+                reading,
+                is_quantity,
+            };
+            let readings: Vec<(MeterKey, Placed)> = match &entry.content {
+                Content::Quantity { meter, quantity } => {
+                    let reading = Reading::Value { value: Some(*quantity), text: None, dimensions: Vec::new() };
+                    vec![(meter.clone(), placed(reading, true))]
+                }
+                Content::Event(event) => {
+                    let read = self.meters.values().map(|meter| (meter, meter.read(event)));
+                    let read = read.filter(|(_, reading)| matches!(reading, Reading::Value { .. }));
+                    read.map(|(meter, reading)| (meter.key.clone(), placed(reading, false))).collect()
+                }
+                Content::Refused(_) => Vec::new(),
+            };
+            if readings.is_empty() {
+                continue;
+            }
+            let tenant = self.by_tenant.entry(entry.tenant.clone()).or_default();
+            tenant.offsets.push(offset);
+            for (meter, placed) in readings {
+                entry.meters.push(meter.clone());
+                tenant.by_meter.entry(meter).or_default().push(placed);
+            }
+        }
+        for series in self.by_tenant.values_mut().flat_map(|tenant| tenant.by_meter.values_mut()) {
+            series.sort_by_key(|placed| (placed.time, placed.offset));
+            let mut reach = DateTime::<Utc>::MIN_UTC;
+            for placed in series {
+                reach = reach.max(placed.reach);
+                placed.reach = reach;
+            }
+        }
+    }
+
+    /// Why no meter counts an entry; none where one does.
+    pub fn refusal(&self, entry: &Entry) -> Option<String> {
+        entry.refusal(&self.meters)
+    }
+
+    /// How many entries are known at an instant.
+    pub fn cut(&self, at: DateTime<Utc>) -> usize {
+        self.entries.partition_point(|entry| entry.known_at <= at)
+    }
+
+    /// The usage of a meter in a window, of the entries inside the cut. An error where it cannot be told.
+    pub fn figure(
+        &self,
+        tenant: &TenantId,
+        meter: &MeterKey,
+        window: Period,
+        cut: usize,
+    ) -> Result<UsageFigure, FieldError> {
+        let aggregation = self.meters.get(meter).map_or(Aggregation::Sum, |meter| meter.aggregation);
+        let mut sums = Sums::default();
+        let series = self.by_tenant.get(tenant).and_then(|tenant| tenant.by_meter.get(meter));
+        let series = series.map(Vec::as_slice).unwrap_or_default();
+        let ahead = &series[..series.partition_point(|placed| placed.time < window.end)];
+        let (before, inside) = ahead.split_at(ahead.partition_point(|placed| placed.time < window.start));
+        if before.last().is_some_and(|placed| placed.reach > window.start) {
+            let reaches_in = |placed: &&Placed| placed.offset < cut && placed.until.is_some_and(|it| it > window.start);
+            if let Some(placed) = before.iter().find(reaches_in) {
+                return Err(self.straddles(placed, window.start));
+            }
+        }
+        for placed in inside.iter().filter(|placed| placed.offset < cut) {
+            if placed.until.is_some_and(|until| until > window.end) {
+                return Err(self.straddles(placed, window.end));
+            }
+            sums.add(&self.entries[placed.offset], placed);
+        }
+        let quantity = sums.value(aggregation).ok_or_else(|| {
+            let reason = format!("the usage of {meter} from {} to {} does not fit 28 digits", window.start, window.end);
+            FieldError::new("/usage", reason, "send smaller quantities, or with fewer digits")
+        })?;
+        Ok(UsageFigure {
+            quantity,
+            event_count: sums.events.count + sums.quantities.count,
+            digest: digest(sums.identities, sums.bodies),
+            cut: vec![cut as u64],
+            meter_version: 1,
+            // A price by dimension answers with a named error: a document's usage is not split by dimension.
+            groups: Vec::new(),
+        })
+    }
+
+    fn straddles(&self, placed: &Placed, bound: DateTime<Utc>) -> FieldError {
+        let entry = &self.entries[placed.offset];
+        FieldError::new(
+            format!("/usage/{}/to", entry.place),
+            format!("a billing period begins or ends inside the span, at {}", bound.to_rfc3339()),
+            "end the span there and send the rest apart, or write `at` for each quantity",
+        )
+    }
+
+    /// The counted entries of a tenant between two cuts, in the order of the log.
+    pub fn between(&self, tenant: &TenantId, from: usize, to: usize) -> impl Iterator<Item = &Entry> {
+        let offsets = self.by_tenant.get(tenant).map(|tenant| tenant.offsets.as_slice()).unwrap_or_default();
+        let first = offsets.partition_point(|offset| *offset < from);
+        offsets[first..].iter().take_while(move |offset| **offset < to).map(|offset| &self.entries[*offset])
+    }
+}
+
+/// Events fold as their meter says; quantities are amounts of it already, so that those of a count add to it.
+#[derive(Default)]
+struct Sums {
+    events: Partial,
+    quantities: Partial,
+    identities: u128,
+    bodies: u128,
+}
+
+impl Sums {
+    fn add(&mut self, entry: &Entry, placed: &Placed) {
+        let partial = if placed.is_quantity { &mut self.quantities } else { &mut self.events };
+        partial.add(&placed.reading, placed.time, entry.identity);
+        self.identities = self.identities.wrapping_add(entry.identity.0);
+        self.bodies = self.bodies.wrapping_add(entry.body_hash);
+    }
+
+    /// 0 where the meter has no value for nothing.
+    fn value(&self, aggregation: Aggregation) -> Option<Decimal> {
+        if matches!(aggregation, Aggregation::Count | Aggregation::UniqueCount) {
+            let counted = self.events.value(aggregation).ok()?.unwrap_or_default();
+            return crate::quantity::add(counted, self.quantities.sum?).ok();
+        }
+        let mut all = self.events.clone();
+        all.merge(&self.quantities);
+        Some(all.value(aggregation).ok()?.unwrap_or_default())
+    }
+}

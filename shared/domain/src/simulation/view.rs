@@ -1,0 +1,132 @@
+//! How everything stands at an instant. Looking changes nothing.
+
+use super::course::{Closing, Course};
+use super::result::{NextMoment, PeriodState, PeriodView, SubscriptionView, Totals, UnbilledUsage, Used, View};
+use super::run::Simulation;
+use crate::error::FieldError;
+use crate::id::{MeterKey, TenantId};
+use crate::invoice::{Invoice, UsageFigure};
+use crate::money::{Currency, Money, MoneyError};
+use crate::period::Period;
+use crate::subscription::{ServedPeriod, bill_moments, next_moment};
+use chrono::{DateTime, Utc};
+use std::collections::BTreeMap;
+
+/// The state at `as_of`, to which the simulation has advanced.
+pub(super) fn view(simulation: &Simulation<'_>, as_of: DateTime<Utc>) -> Result<View, FieldError> {
+    let cut = simulation.prepared.log.cut(as_of);
+    let (mut subscriptions, mut drafts) = (Vec::with_capacity(simulation.courses.len()), Vec::new());
+    for course in &simulation.courses {
+        subscriptions.push(subscription(course, as_of, cut)?);
+        drafts.extend(draft(course, as_of)?.filter(|draft| draft.is_owed(&simulation.prepared.settings)));
+    }
+    let invoices = simulation.issued.clone();
+    let totals = totals(invoices.iter().map(AsRef::as_ref), &drafts)
+        .map_err(|error| FieldError::new("", error.to_string(), "simulate fewer subscriptions in one document"))?;
+    let unbilled_usage = unbilled(simulation, cut);
+    Ok(View { as_of, subscriptions, invoices, drafts, totals, unbilled_usage })
+}
+
+fn subscription(course: &Course<'_>, as_of: DateTime<Utc>, cut: usize) -> Result<SubscriptionView, FieldError> {
+    let mut periods = Vec::with_capacity(course.windows.len() + 1);
+    for window in &course.windows {
+        periods.push(PeriodView {
+            full: window.period.full,
+            served: window.period.served,
+            state: PeriodState::Closed,
+            closed_at: Some(window.closed_at),
+            usage: quantities(&window.usage),
+            billed: billed(course, window.period.full)?,
+        });
+    }
+    for (period, state) in unclosed(course, as_of)? {
+        periods.push(PeriodView {
+            full: period.full,
+            served: period.served,
+            state,
+            closed_at: None,
+            usage: quantities(&course.usage(period.served, cut)?),
+            billed: billed(course, period.full)?,
+        });
+    }
+    Ok(SubscriptionView {
+        subscription: course.state.clone(),
+        periods,
+        billed_until: course.billed_until,
+        next: course.next.as_ref().map(|Closing { moment, at, .. }| NextMoment { at: moment.at, closes_at: *at }),
+    })
+}
+
+/// The periods that have begun and are not closed: those that wait, and the one that runs.
+fn unclosed(course: &Course<'_>, as_of: DateTime<Utc>) -> Result<Vec<(ServedPeriod, PeriodState)>, FieldError> {
+    let refused = |error| course.refused(error);
+    let waiting = bill_moments(&course.state, course.plan, course.billed_until, as_of).map_err(refused)?;
+    let reached = waiting.last().map(|moment| moment.at).or(course.billed_until);
+    let mut next = next_moment(&course.state, course.plan, reached).map_err(refused)?;
+    // The first moment can be the start itself, which closes nothing: the running period is closed by the one after it.
+    if let Some(moment) = next.as_ref().filter(|moment| moment.closes.is_none()) {
+        next = next_moment(&course.state, course.plan, Some(moment.at)).map_err(refused)?;
+    }
+    let open = next.and_then(|moment| moment.closes).filter(|period| period.served.start <= as_of);
+    let waiting = waiting.into_iter().filter_map(|moment| moment.closes).map(|period| (period, PeriodState::Waiting));
+    Ok(waiting.chain(open.map(|period| (period, PeriodState::Open))).collect())
+}
+
+fn quantities(usage: &BTreeMap<MeterKey, UsageFigure>) -> BTreeMap<MeterKey, Used> {
+    usage.iter().map(|(meter, figure)| (meter.clone(), Used(figure.quantity))).collect()
+}
+
+fn billed(course: &Course<'_>, full: Period) -> Result<Money, FieldError> {
+    let about = course.lines.iter().filter(|line| full.start <= line.period.start && line.period.end <= full.end);
+    Money::sum(course.state.currency, about.map(|line| line.amount)).map_err(|error| course.refused(error))
+}
+
+/// What the moment that waits would be invoiced. Of several that wait only the first is drafted, as for real.
+fn draft(course: &Course<'_>, as_of: DateTime<Utc>) -> Result<Option<Invoice>, FieldError> {
+    let waits = course.next.as_ref().filter(|next| next.moment.revision == 0 && next.moment.at <= as_of);
+    waits.map(|next| Ok(course.draft(&next.moment, as_of)?.invoice)).transpose()
+}
+
+fn totals<'a>(invoices: impl Iterator<Item = &'a Invoice>, drafts: &[Invoice]) -> Result<Vec<Totals>, MoneyError> {
+    let mut totals: BTreeMap<Currency, Totals> = BTreeMap::new();
+    let mut of = |currency: Currency, add: &dyn Fn(&mut Totals) -> Result<(), MoneyError>| {
+        let zero = Money::zero(currency);
+        let empty = Totals { currency, invoices: 0, invoiced: zero, drafted: zero };
+        add(totals.entry(currency).or_insert(empty))
+    };
+    for invoice in invoices {
+        of(invoice.currency, &|totals| {
+            totals.invoices += 1;
+            totals.invoiced = totals.invoiced.checked_add(invoice.total)?;
+            Ok(())
+        })?;
+    }
+    for draft in drafts {
+        of(draft.currency, &|totals| {
+            totals.drafted = totals.drafted.checked_add(draft.total)?;
+            Ok(())
+        })?;
+    }
+    Ok(totals.into_values().collect())
+}
+
+/// Known usage that no subscription pays for.
+fn unbilled(simulation: &Simulation<'_>, cut: usize) -> Vec<UnbilledUsage> {
+    let log = &simulation.prepared.log;
+    let mut courses: BTreeMap<&TenantId, Vec<&Course<'_>>> = BTreeMap::new();
+    for course in &simulation.courses {
+        courses.entry(&course.state.tenant).or_default().push(course);
+    }
+    let mut unbilled = Vec::new();
+    for entry in &log.entries[..cut] {
+        let pays = |course: &&Course<'_>| {
+            course.state.is_active(entry.time) && entry.meters.iter().any(|meter| course.bills(meter))
+        };
+        let reason = log.refusal(entry).or_else(|| {
+            let nobody = || "no subscription of the tenant bills it at that time".to_owned();
+            (!courses.get(&entry.tenant).is_some_and(|courses| courses.iter().any(pays))).then(nobody)
+        });
+        unbilled.extend(reason.map(|reason| UnbilledUsage { usage: format!("/usage/{}", entry.place), reason }));
+    }
+    unbilled
+}
