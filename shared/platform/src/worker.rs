@@ -52,10 +52,15 @@ impl Worker {
         self.name
     }
 
+    /// How long nothing may be heard of it: it beats once a pass, and one that rests for long is not stuck.
+    fn patience(&self) -> Duration {
+        self.interval + STUCK_AFTER
+    }
+
     /// Runs until `stop`; a pass that has begun is finished first.
     pub async fn run(mut self, clock: Clock, health: Health, stop: CancellationToken) {
         let pulse = Pulse::default();
-        health.add(self.name, pulse.check(STUCK_AFTER));
+        health.add(self.name, pulse.check(self.patience()));
         let mut backoff = Duration::from_millis(100);
         while !stop.is_cancelled() {
             let pause = match (self.pass)().await {
@@ -90,6 +95,12 @@ impl Worker {
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicU32, Ordering};
+
+    #[test]
+    fn a_worker_that_rests_for_an_hour_is_not_called_stuck_before_it_is_due_again() {
+        let worker = Worker::new("test", Duration::from_secs(3600), || async { Ok(Outcome::Idle) });
+        assert!(worker.patience() > Duration::from_secs(3600));
+    }
 
     #[tokio::test]
     async fn a_failing_pass_is_tried_again_and_shown() {
