@@ -1,9 +1,10 @@
 //! The domain of Talea: pure, synchronous, exact. No I/O, no clock, no randomness, no floats. Time and ids are arguments.
 //!
 //! Reading order: [`event`] (what happened), [`meter`] (what is counted), [`plan`] and [`rating`] (what it costs),
-//! [`subscription`] and [`period`] (when), [`invoice`] (what is owed), [`entitlement`] (what is allowed), [`journal`]
+//! [`subscription`] and [`period`] (when), [`discount`] and [`tax`] (what changes it), [`invoice`] (what is owed), [`entitlement`] (what is allowed), [`journal`]
 //! (what was decided), [`simulation`] (all of it at once, over a document).
 
+pub mod discount;
 pub mod entitlement;
 pub mod error;
 pub mod event;
@@ -19,4 +20,5 @@ pub mod quantity;
 pub mod rating;
 pub mod simulation;
 pub mod subscription;
+pub mod tax;
 pub mod tenant;

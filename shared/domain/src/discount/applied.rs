@@ -27,14 +27,23 @@ pub struct Redemption {
 }
 
 impl AppliedCoupon {
-    /// Whether it discounts what is charged at a bill moment. A moment that it discounted stays so: what is corrected later
-    /// is corrected by the same terms.
+    /// Whether it discounts what is charged at a bill moment.
     pub fn is_in_force(&self, moment: DateTime<Utc>) -> bool {
-        if self.redeemed.iter().any(|redemption| redemption.billed_at == moment) {
-            return true;
-        }
-        let is_open = self.from <= moment && self.until.is_none_or(|until| moment < until);
-        is_open && (self.has_redemptions_left() || self.has_rest())
+        self.is_redeemed(moment) || (self.is_open(moment) && (self.has_redemptions_left() || self.has_rest()))
+    }
+
+    /// Whether it discounts what is corrected of an earlier bill moment: where it discounted the moment, whatever became of
+    /// the coupon since, and where it is good for ever and was there. A correction never uses up one of counted invoices.
+    pub fn is_for_corrections(&self, moment: DateTime<Utc>) -> bool {
+        self.is_redeemed(moment) || (self.is_open(moment) && self.coupon.most_redemptions().is_none())
+    }
+
+    fn is_redeemed(&self, moment: DateTime<Utc>) -> bool {
+        self.redeemed.iter().any(|redemption| redemption.billed_at == moment)
+    }
+
+    fn is_open(&self, moment: DateTime<Utc>) -> bool {
+        self.from <= moment && self.until.is_none_or(|until| moment < until)
     }
 
     fn has_redemptions_left(&self) -> bool {
@@ -67,7 +76,7 @@ impl AppliedCoupon {
         if !carries_over {
             return each.checked_sub(given(&|redemption| redemption.billed_at == moment)?);
         }
-        let is_new = !self.redeemed.iter().any(|redemption| redemption.billed_at == moment);
+        let is_new = !self.is_redeemed(moment);
         let begun = u32::try_from(self.redeemed.len()).unwrap_or(u32::MAX).saturating_add(u32::from(is_new));
         let begun = begun.min(self.coupon.most_redemptions().unwrap_or(u32::MAX));
         let granted = each.minor.checked_mul(begun.into()).ok_or(crate::money::AmountOverflow { currency })?;

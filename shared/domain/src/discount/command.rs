@@ -40,30 +40,41 @@ pub enum CouponError {
     AppliedAlready { coupon: CouponKey },
     #[error("the subscription ended at {at}; apply the coupon to one that runs")]
     Ended { at: DateTime<Utc> },
+    #[error("everything up to {billed_until} is billed; apply the coupon from a later instant")]
+    BilledAlready { billed_until: DateTime<Utc> },
     #[error("coupon {coupon} is not on the subscription; check its key")]
     NotApplied { coupon: CouponKey },
     #[error("coupon {coupon} was removed at {at} already; there is nothing to do")]
     RemovedAlready { coupon: CouponKey, at: DateTime<Utc> },
 }
 
+/// What happened before a coupon is applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Use {
+    /// To how many subscriptions it was ever applied.
+    pub subscriptions: u64,
+    /// The last bill moment of this subscription that is closed.
+    pub billed_until: Option<DateTime<Utc>>,
+}
+
 /// Puts a coupon on a subscription from `from` on, or from `now` when absent. `applied` are the subscription's coupons, with
-/// those that were removed; `uses` is to how many subscriptions the coupon was ever applied.
+/// those that were removed.
 pub fn apply(
     subscription: &Subscription,
     applied: &[AppliedCoupon],
     coupon: &Coupon,
-    uses: u64,
+    use_so_far: Use,
     from: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
 ) -> Result<CouponApplied, CouponError> {
-    let (key, from) = (|| coupon.key.clone(), from.unwrap_or(now));
+    let (key, from, Use { subscriptions, billed_until }) = (|| coupon.key.clone(), from.unwrap_or(now), use_so_far);
     if applied.iter().any(|it| it.coupon.key == coupon.key) {
         return Err(CouponError::AppliedAlready { coupon: key() });
     }
     if let Some(redeem_by) = coupon.redeem_by.filter(|last| *last < now) {
         return Err(CouponError::TooLate { coupon: key(), redeem_by });
     }
-    if let Some(most) = coupon.max_redemptions.filter(|most| u64::from(*most) <= uses) {
+    if let Some(most) = coupon.max_redemptions.filter(|most| u64::from(*most) <= subscriptions) {
         return Err(CouponError::UsedUp { coupon: key(), most });
     }
     if !coupon.is_for(subscription.currency) {
@@ -71,6 +82,9 @@ pub fn apply(
     }
     if let Some(at) = subscription.ended_at.filter(|end| *end < from) {
         return Err(CouponError::Ended { at });
+    }
+    if let Some(billed_until) = billed_until.filter(|billed| from <= *billed) {
+        return Err(CouponError::BilledAlready { billed_until });
     }
     let (tenant_id, subscription_id) = (subscription.tenant.clone(), subscription.id.clone());
     Ok(CouponApplied { tenant_id, subscription_id, coupon: key(), from })

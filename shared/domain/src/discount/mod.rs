@@ -9,7 +9,7 @@ mod command;
 mod coupon;
 
 pub use applied::{AppliedCoupon, Redemption, in_order};
-pub use command::{CouponApplied, CouponError, CouponRemoved, apply, remove};
+pub use command::{CouponApplied, CouponError, CouponRemoved, Use, apply, remove};
 pub use coupon::{Coupon, CouponDuration, CouponKind};
 
 use crate::id::CouponKey;

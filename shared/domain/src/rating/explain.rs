@@ -25,6 +25,9 @@ fn sentence(currency: Currency, row: &RatedRow, one_of_many: bool) -> String {
         Some(RowDetail::Transformed { divide_by, round, result }) => {
             return transformed(row, *divide_by, *round, *result);
         }
+        Some(RowDetail::FreeUnits { coupon }) => {
+            return format!("{} free by coupon {coupon}", group_thousands(row.quantity, 0));
+        }
         Some(RowDetail::Carried) => return format!("{} as the events carry it", format_amount(row.amount, currency)),
         Some(RowDetail::Minimum) => return true_up(currency, row, "minimum"),
         Some(RowDetail::Maximum) => return true_up(currency, row, "maximum"),

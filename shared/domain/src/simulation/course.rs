@@ -5,7 +5,7 @@ use super::prepare::{Prepared, Tenant};
 use crate::error::FieldError;
 use crate::id::MeterKey;
 use crate::invoice::{
-    BillInput, BilledLine, Invoice, Remeasured, UsageFigure, assemble, finalize, format_number, verify,
+    BillInput, BillTerms, BilledLine, Invoice, Remeasured, UsageFigure, assemble, finalize, format_number, verify,
 };
 use crate::period::Period;
 use crate::plan::PlanVersion;
@@ -182,6 +182,7 @@ impl<'p> Course<'p> {
             remeasured: &remeasured.collect::<Vec<_>>(),
             settings: &self.prepared.settings,
             bill_to: &self.tenant.bill_to,
+            terms: BillTerms::default(),
         });
         let invoice = invoice.and_then(|invoice| verify(&invoice).map(|()| invoice));
         Ok(Drafted { invoice: invoice.map_err(|error| self.refused(error))?, usage, late, cut })

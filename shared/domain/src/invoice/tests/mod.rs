@@ -9,6 +9,7 @@ use crate::id::MeterKey;
 use crate::journal::{CancelMode, InvoiceSettings};
 use crate::plan::PlanVersion;
 use crate::subscription::{BillMoment, StartTerms, Subscription, SubscriptionCommand, bill_moments, decide, evolve};
+use rust_decimal::Decimal;
 use std::collections::BTreeMap;
 
 fn at(text: &str) -> DateTime<Utc> {
@@ -84,6 +85,7 @@ impl Account {
             remeasured: &remeasured,
             settings: &settings(),
             bill_to: &Party::named("Acme Inc."),
+            terms: BillTerms::default(),
         })
     }
 

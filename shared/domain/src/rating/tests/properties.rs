@@ -82,7 +82,7 @@ fn any_terms() -> impl Strategy<Value = (Option<QuantityTransform>, Option<Commi
 
 fn price_of(model: PriceModel, terms: (Option<QuantityTransform>, Option<Commitment>)) -> Price {
     let (transform, commitment) = terms;
-    Price { key: PriceKey::parse("p").unwrap(), name: "P".into(), model, transform, commitment }
+    Price { key: PriceKey::parse("p").unwrap(), name: "P".into(), model, transform, commitment, tax_category: None }
 }
 
 fn any_rising_price() -> impl Strategy<Value = Price> {
