@@ -53,14 +53,13 @@ impl AppliedCoupon {
 
     /// Of an amount that carries over, whether something was not used yet.
     fn has_rest(&self) -> bool {
-        let CouponKind::Fixed { carries_over: true, .. } = self.coupon.kind else {
-            return false;
-        };
-        let Some(currency) = self.redeemed.first().map(|redemption| redemption.given.currency) else {
-            return false;
-        };
-        let moment = self.redeemed[0].billed_at;
-        self.available(moment, currency).is_ok_and(|rest| rest.minor > 0)
+        let rest = |redemption: &Redemption| self.available(redemption.billed_at, redemption.given.currency);
+        self.carries_over() && self.redeemed.first().map(rest).is_some_and(|rest| rest.is_ok_and(|rest| rest.minor > 0))
+    }
+
+    /// Whether it is an amount whose rest is kept for later invoices.
+    pub fn carries_over(&self) -> bool {
+        matches!(self.coupon.kind, CouponKind::Fixed { carries_over: true, .. })
     }
 
     /// Of a fixed amount, what may still be given to the charges of a bill moment. It is the same for a moment that is billed

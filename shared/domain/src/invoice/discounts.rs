@@ -4,7 +4,7 @@
 //! coupon owes on the corrected amount, less what it gave so far. So a charge and its corrections together are discounted
 //! as if the amount had been right from the start, and no credit exceeds what was really asked.
 
-use super::{InvoiceError, InvoiceLine, LineKind, LineShare};
+use super::{Invoice, InvoiceError, InvoiceLine, LineKind, LineShare};
 use crate::discount::{AppliedCoupon, CouponKind, LineDiscount, Redemption, in_order};
 use crate::id::CouponKey;
 use crate::money::{Currency, Money, MoneyError, allocate, format_amount, proportion};
@@ -56,8 +56,7 @@ pub(super) fn free_units(
         let is_meant = price.meter() == Some(meter) && applied.coupon.covers(&price.key);
         let taken = free.priced.min(*units);
         let stands_alone = !free.rows.is_empty() && !applied.coupon.stackable;
-        let is_in_force =
-            if is_now { applied.is_in_force(window.end) } else { applied.is_for_corrections(window.end) };
+        let is_in_force = if is_now { applied.is_in_force(window.end) } else { applied.is_for_corrections(window.end) };
         if !is_meant || taken <= Decimal::ZERO || stands_alone || !is_in_force {
             continue;
         }
@@ -153,8 +152,8 @@ impl Discounting<'_> {
             return Ok(None);
         }
         let mut row = Row::of(&applied.coupon.key, applied.coupon.describe(self.currency), self.currency);
-        self.charges(applied, &mut row)?;
-        self.adjustments(applied, &mut row)?;
+        let charged = self.charges(applied, &mut row)?;
+        self.adjustments(applied, charged, &mut row)?;
         for index in 0..self.lines.len() {
             if is_credit(&self.lines[index]) {
                 self.keep_share(index, &mut row)?;
@@ -163,10 +162,11 @@ impl Discounting<'_> {
         Ok(row.finish()?)
     }
 
-    /// What is charged now: one amount over all of it, split by what each line still asks.
-    fn charges(&mut self, applied: &AppliedCoupon, row: &mut Row) -> Result<(), InvoiceError> {
+    /// What is charged now: one amount over all of it, split by what each line still asks. Answers the amount.
+    fn charges(&mut self, applied: &AppliedCoupon, row: &mut Row) -> Result<Money, InvoiceError> {
+        let nothing = Money::zero(self.currency);
         if !applied.is_in_force(self.moment) {
-            return Ok(());
+            return Ok(nothing);
         }
         let is_eligible = |index: &usize| {
             let (line, state) = (&self.lines[*index], &self.states[*index]);
@@ -182,7 +182,7 @@ impl Discounting<'_> {
             None => least(base, applied.available(self.moment, self.currency)?),
         };
         if total.minor <= 0 {
-            return Ok(());
+            return Ok(nothing);
         }
         let weights: Vec<i64> = eligible.iter().map(|index| self.states[*index].rest.minor).collect();
         for (index, amount) in eligible.into_iter().zip(allocate(total, &weights)) {
@@ -192,34 +192,38 @@ impl Discounting<'_> {
             Some(percent) => format!("{} % of {} = {}", percent.normalize(), print(base), print(total)),
             None => format!("{} off {}", print(total), print(base)),
         });
-        Ok(())
+        Ok(total)
     }
 
     /// Usage that is measured again is discounted as a whole, by what was in force when its period was billed.
-    fn adjustments(&mut self, applied: &AppliedCoupon, row: &mut Row) -> Result<(), InvoiceError> {
-        // Of a fixed amount, what corrections of this document changed already, by the moment that they correct.
-        let mut changed: BTreeMap<DateTime<Utc>, Money> = BTreeMap::new();
+    /// `charged` is what it gives to the charges of this document.
+    fn adjustments(&mut self, applied: &AppliedCoupon, charged: Money, row: &mut Row) -> Result<(), InvoiceError> {
+        // Of a fixed amount, what this document changes, by the moment that it is for: of one that carries over, all of it
+        // comes from the same rest.
+        let mut changed = vec![(self.moment, charged)];
         for index in 0..self.lines.len() {
             let (line, state) = (&self.lines[index], &self.states[index]);
+            let (given, rest, number) = (given(line, &applied.coupon.key), state.rest, line.number);
             let moment = line.period.end;
             let is_meant = applied.coupon.covers(&line.price_key) && applied.is_for_corrections(moment);
-            if !is_adjustment(line) || !is_meant || !state.takes(applied) {
+            let takes = is_meant && state.takes(applied);
+            if !is_adjustment(line) || (!takes && given.is_zero()) {
                 continue;
             }
-            let (given, rest, number) = (given(line, &applied.coupon.key), state.rest, line.number);
             let owed = match applied.percent() {
+                // Another coupon that stands alone has the line now.
+                _ if !takes => Money::zero(self.currency),
                 Some(percent) => part(rest, percent)?,
                 None => {
-                    let before = changed.get(&moment).copied().unwrap_or(Money::zero(self.currency));
+                    let same = changed.iter().filter(|(of, _)| *of == moment || applied.carries_over());
+                    let before = Money::sum(self.currency, same.map(|(_, amount)| *amount))?;
                     let left = applied.available(moment, self.currency)?.checked_sub(before)?;
-                    least(rest, given.checked_add(least(left, rest))?)
+                    let owed = least(rest, given.checked_add(least(left, rest))?);
+                    Money::new(owed.minor.max(0), self.currency)
                 }
             };
             let change = owed.checked_sub(given)?;
-            if applied.percent().is_none() {
-                let sum = changed.entry(moment).or_insert(Money::zero(self.currency));
-                *sum = sum.checked_add(change)?;
-            }
+            changed.push((moment, change));
             self.give(index, applied, change, owed, row)?;
             if !change.is_zero() {
                 let (rest, owed, given, change) = (print(rest), print(owed), print(given), print(change));
@@ -360,10 +364,10 @@ fn print(money: Money) -> String {
 
 /// What the coupons of an issued invoice gave, by the bill moment that it counts for: that of the invoice for its charges, that
 /// of the corrected usage for its adjustments. What a credit takes back stays used.
-pub fn redemptions(lines: &[InvoiceLine], billed_at: DateTime<Utc>) -> Result<Vec<(CouponKey, Redemption)>, MoneyError> {
+pub fn redemptions(invoice: &Invoice) -> Result<Vec<(CouponKey, Redemption)>, MoneyError> {
     let mut found: BTreeMap<(&CouponKey, DateTime<Utc>), Money> = BTreeMap::new();
-    for line in lines.iter().filter(|line| !is_credit(line)) {
-        let moment = if is_adjustment(line) { line.period.end } else { billed_at };
+    for line in invoice.lines.iter().filter(|line| !is_credit(line)) {
+        let moment = if is_adjustment(line) { line.period.end } else { invoice.billed_at };
         let zero = Money::zero(line.amount.currency);
         let free = line.rows.iter().filter_map(free_by).map(|coupon| (coupon, zero));
         for (coupon, amount) in free.chain(line.discounts.iter().map(|it| (&it.coupon, it.amount))) {
@@ -371,6 +375,7 @@ pub fn redemptions(lines: &[InvoiceLine], billed_at: DateTime<Utc>) -> Result<Ve
             *sum = sum.checked_add(amount)?;
         }
     }
-    let redemption = |((coupon, billed_at), given): ((&CouponKey, _), _)| (coupon.clone(), Redemption { billed_at, given });
+    let redemption =
+        |((coupon, billed_at), given): ((&CouponKey, _), _)| (coupon.clone(), Redemption { billed_at, given });
     Ok(found.into_iter().map(redemption).collect())
 }

@@ -9,7 +9,9 @@ use crate::id::TaxCategory;
 use crate::money::{Currency, Money, MoneyError, allocate, proportion};
 use crate::party::Party;
 use crate::period::{PeriodError, TimeZone, zone::day_of};
-use crate::tax::{Jurisdiction, TaxAnswer, TaxProfile, TaxRate, TaxSettings, TaxTerms, Treatment, UntaxedReason, treatment};
+use crate::tax::{
+    Jurisdiction, TaxAnswer, TaxProfile, TaxRate, TaxSettings, TaxTerms, Treatment, UntaxedReason, treatment,
+};
 use chrono::{Duration, NaiveDate};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -111,7 +113,10 @@ fn by_rates(
 #[derive(Clone, PartialEq, Eq)]
 enum Kind<'a> {
     /// One tax; of a tax that prices hold already, with all of those, because they share what they are taken from.
-    Taxed { rate: Rate<'a>, included: Vec<Rate<'a>> },
+    Taxed {
+        rate: Rate<'a>,
+        included: Vec<Rate<'a>>,
+    },
     Untaxed(Jurisdiction, UntaxedReason),
 }
 
@@ -196,23 +201,35 @@ fn name_of(reason: &UntaxedReason) -> &'static str {
     }
 }
 
-/// Splits a tax over lines, charges and credits each among themselves, so that no charge bears the tax of a credit.
+/// Splits a tax over lines, charges and credits each among themselves, so that no charge bears the tax of a credit. Of the two
+/// the larger is taxed by itself and the other takes the rest, so that the mirror image of the lines has the mirror image of
+/// the parts.
 fn split(
     amount: Money,
     lines: &[LineShare],
     of: impl Fn(Money) -> Result<Money, MoneyError>,
 ) -> Result<Vec<LineShare>, MoneyError> {
-    let positive: Vec<i64> = lines.iter().map(|share| share.amount.minor.max(0)).collect();
-    let negative: Vec<i64> = lines.iter().map(|share| share.amount.minor.min(0).saturating_neg()).collect();
-    let charged = positive.iter().try_fold(0_i64, |sum, weight| sum.checked_add(*weight));
-    let charged = Money::new(charged.ok_or(crate::money::AmountOverflow { currency: amount.currency })?, amount.currency);
-    let on_charges = if negative.iter().all(|weight| *weight == 0) { amount } else { of(charged)? };
-    let on_credits = amount.checked_sub(on_charges)?;
-    let parts = allocate(on_charges, &positive).into_iter().zip(allocate(on_credits, &negative));
+    let currency = amount.currency;
+    let sum = |sign: i64| {
+        let amounts = lines.iter().map(|share| share.amount).filter(|part| part.minor.signum() == sign);
+        Money::sum(currency, amounts)
+    };
+    let (charged, credited) = (sum(1)?, sum(-1)?);
+    let on_charges = match charged.checked_add(credited)?.minor >= 0 {
+        true if credited.is_zero() => amount,
+        true => of(charged)?,
+        false if charged.is_zero() => Money::zero(currency),
+        false => amount.checked_sub(of(credited)?)?,
+    };
+    let weights = |sign: i64| lines.iter().map(|share| share.amount.minor.saturating_mul(sign).max(0)).collect();
+    let (positive, negative): (Vec<i64>, Vec<i64>) = (weights(1), weights(-1));
+    let parts = allocate(on_charges, &positive).into_iter();
+    let parts = parts.zip(allocate(amount.checked_sub(on_charges)?, &negative));
     let share = |(line, (charge, credit)): (&LineShare, (Money, Money))| {
         Ok(LineShare { line: line.line, amount: charge.checked_add(credit)? })
     };
-    lines.iter().zip(parts).map(share).filter(|share| !share.as_ref().is_ok_and(|it| it.amount.is_zero())).collect()
+    let is_some = |share: &Result<LineShare, MoneyError>| !share.as_ref().is_ok_and(|it| it.amount.is_zero());
+    lines.iter().zip(parts).map(share).filter(is_some).collect()
 }
 
 /// What an engine outside says, with the lines' parts where it left them out.

@@ -24,6 +24,8 @@ pub(super) enum About {
 pub(super) const COMMANDS: &[Command] = &[
     Command { name: "start", is_there: |entry| entry.start.is_some(), about: About::Subscription },
     Command { name: "cancel", is_there: |entry| entry.cancel.is_some(), about: About::Subscription },
+    Command { name: "apply_coupon", is_there: |entry| entry.apply_coupon.is_some(), about: About::Subscription },
+    Command { name: "remove_coupon", is_there: |entry| entry.remove_coupon.is_some(), about: About::Subscription },
 ];
 
 /// Their names as a sentence lists them: `start, pause and cancel`.

@@ -1,12 +1,14 @@
 //! What is simulated, as a JSON document: `schemas/simulation.v1.schema.json`. Its instants are the only time there is.
 
-use crate::id::{MeterKey, PlanKey, SubscriptionId, TenantId};
+use crate::discount::Coupon;
+use crate::id::{CouponKey, MeterKey, PlanKey, SubscriptionId, TenantId};
 use crate::journal::CancelMode;
 use crate::meter::{Aggregation, Dimension, Filter};
 use crate::money::Currency;
 use crate::party::Party;
 use crate::period::{Alignment, TimeZone};
 use crate::plan::PlanVersion;
+use crate::tax::{TaxProfile, TaxSettings};
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use serde::Deserialize;
@@ -59,6 +61,10 @@ pub struct SimulationDocument {
     pub timeline: Vec<TimelineEntry>,
     #[serde(default)]
     pub usage: Vec<UsageInput>,
+    #[serde(default)]
+    pub taxes: Option<TaxSettings>,
+    #[serde(default)]
+    pub coupons: Vec<Coupon>,
 }
 
 /// A meter, as `POST /v1/meters` takes it. Quantities need none: without one they add.
@@ -87,6 +93,9 @@ pub struct TenantInput {
     /// Its id alone when absent.
     #[serde(default)]
     pub bill_to: Option<Party>,
+    /// As the tax office sees it; where the issuer is when absent.
+    #[serde(default)]
+    pub tax: Option<TaxProfile>,
 }
 
 /// A command, given and recorded at `at`. Exactly one of the commands is there; `commands.rs` lists them.
@@ -101,6 +110,10 @@ pub struct TimelineEntry {
     pub start: Option<StartInput>,
     #[serde(default)]
     pub cancel: Option<CancelInput>,
+    #[serde(default)]
+    pub apply_coupon: Option<ApplyCouponInput>,
+    #[serde(default)]
+    pub remove_coupon: Option<RemoveCouponInput>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -129,6 +142,23 @@ pub struct StartInput {
 #[serde(deny_unknown_fields)]
 pub struct CancelInput {
     pub mode: CancelMode,
+}
+
+/// Puts a coupon of the document on a subscription.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApplyCouponInput {
+    pub coupon: CouponKey,
+    /// The first bill moment it is for, if not the command's own instant.
+    #[serde(default)]
+    pub from: Option<DateTime<Utc>>,
+}
+
+/// Takes a coupon from a subscription: it is for no bill moment from the command's instant on.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RemoveCouponInput {
+    pub coupon: CouponKey,
 }
 
 /// Usage in one of three forms: a quantity at an instant (`tenant`, `meter`, `at`, `quantity`), a quantity of a span of time

@@ -84,10 +84,13 @@ impl TaxSettings {
             if other.jurisdiction.country != rate.jurisdiction.country || !overlap(other, rate) {
                 continue;
             }
-            let is_same = other.name == rate.name
-                && other.jurisdiction == rate.jurisdiction
-                && other.category == rate.category;
-            faults.require(!is_same, "is given twice for the same days", "end one with valid_to before the other begins");
+            let is_same =
+                other.name == rate.name && other.jurisdiction == rate.jurisdiction && other.category == rate.category;
+            faults.require(
+                !is_same,
+                "is given twice for the same days",
+                "end one with valid_to before the other begins",
+            );
             faults.below("included").require(
                 other.included == rate.included,
                 "differs from another rate of the country",
@@ -98,8 +101,7 @@ impl TaxSettings {
 }
 
 fn overlap(a: &TaxRate, b: &TaxRate) -> bool {
-    let ends_after = |ends: &TaxRate, begins: &TaxRate| {
-        ends.valid_to.zip(begins.valid_from).is_none_or(|(to, from)| from < to)
-    };
+    let ends_after =
+        |ends: &TaxRate, begins: &TaxRate| ends.valid_to.zip(begins.valid_from).is_none_or(|(to, from)| from < to);
     ends_after(a, b) && ends_after(b, a)
 }
