@@ -9,6 +9,41 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
+/// The credit of what was discounted and taxed, as other crates print it.
+fn credit() -> Invoice {
+    let (_, text) = documents().into_iter().find(|(name, _)| name.starts_with("514-")).unwrap();
+    Invoice::clone(&simulate_text(&text).unwrap().views[0].invoices[1])
+}
+
+#[test]
+fn a_discounted_and_taxed_invoice_is_stored_and_stays_readable() {
+    let path = top().join("schemas/golden/invoice/taxed.v1.json");
+    check_stored(&path, &(serde_json::to_string_pretty(&credit()).unwrap() + "\n"));
+    let stored: Invoice = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    assert_eq!(stored, credit());
+}
+
+#[test]
+fn an_invoice_whose_discounts_or_taxes_do_not_add_up_is_not_issued() {
+    let broken: [fn(&mut Invoice); 9] = [
+        |invoice| invoice.discount = None,
+        |invoice| invoice.discounts[0].amount.minor += 1,
+        |invoice| invoice.discounts[0].lines[0].amount.minor += 1,
+        |invoice| invoice.discounts.clear(),
+        |invoice| invoice.lines[0].discounts[0].amount.minor -= 1,
+        |invoice| invoice.lines[0].already_discounted.clear(),
+        |invoice| invoice.taxes[0].amount.minor += 1,
+        |invoice| invoice.taxes[0].lines[0].amount.minor += 1,
+        |invoice| invoice.taxes[0].included = true,
+    ];
+    verify(&credit()).unwrap();
+    for (index, break_it) in broken.iter().enumerate() {
+        let mut invoice = credit();
+        break_it(&mut invoice);
+        assert!(verify(&invoice).is_err(), "{index}");
+    }
+}
+
 /// One coupon by a few numbers.
 fn coupon(index: usize, kind: u8, size: u32, duration: u8, scoped: bool, stackable: bool) -> Value {
     let kind = match kind % 4 {
