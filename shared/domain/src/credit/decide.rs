@@ -103,7 +103,9 @@ fn check_rollover(state: &WalletState, asked: &NewGrant) -> Result<(), CreditErr
         return fault("/rollover/until", "is not after expires_at", "let the new grant last longer than this one");
     }
     match rollover.cap {
-        Some(cap) if !cap.is_positive() => fault("/rollover/cap", "is not above zero", "leave rollover out for nothing"),
+        Some(cap) if !cap.is_positive() => {
+            fault("/rollover/cap", "is not above zero", "leave rollover out for nothing")
+        }
         Some(cap) => state.wallet.unit.check_amount("/rollover/cap", cap),
         None => Ok(()),
     }
@@ -114,7 +116,9 @@ fn cost(state: &WalletState, asked: &NewGrant) -> Result<Option<Money>, CreditEr
     let own = state.wallet.unit.currency();
     match (asked.kind, asked.cost) {
         (GrantKind::Promotional, None) => Ok(None),
-        (GrantKind::Promotional, Some(_)) => fault("stands beside a promotional grant", "leave it out, or grant as paid"),
+        (GrantKind::Promotional, Some(_)) => {
+            fault("stands beside a promotional grant", "leave it out, or grant as paid")
+        }
         (GrantKind::Paid, Some(cost)) if cost.minor < 0 => fault("is below zero", "write what was paid"),
         (GrantKind::Paid, Some(cost)) if own.is_some_and(|own| own != cost.currency) => {
             fault("is not in the wallet's currency", "write what was paid in the currency of the wallet")

@@ -2,9 +2,23 @@
 
 use super::{Grant, LedgerTransaction};
 use crate::id::{GrantId, InvoiceId, WalletId};
+use crate::journal::JournalEvent;
 use crate::money::Money;
 use serde::{Deserialize, Serialize};
 
+/// The ledger transaction that a decision carries.
+pub fn movement(event: &JournalEvent) -> Option<&LedgerTransaction> {
+    match event {
+        JournalEvent::CreditGranted(it) => Some(&it.transaction),
+        JournalEvent::CreditConsumed(it) => Some(&it.transaction),
+        JournalEvent::CreditExpired(it) => Some(&it.transaction),
+        JournalEvent::CreditRolledOver(it) => Some(&it.transaction),
+        JournalEvent::CreditReturned(it) => Some(&it.transaction),
+        _ => None,
+    }
+}
+
+/// Credits were sold or given.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreditGranted {
     pub grant: Grant,

@@ -33,7 +33,11 @@ impl GrantState {
 }
 
 /// None when nothing rolls over. What an invoice gave back after the expiry does not: it has had its chance.
-fn roll_over(state: &WalletState, expired: &GrantState, at: DateTime<Utc>) -> Result<Option<JournalEvent>, CreditError> {
+fn roll_over(
+    state: &WalletState,
+    expired: &GrantState,
+    at: DateTime<Utc>,
+) -> Result<Option<JournalEvent>, CreditError> {
     let old = &expired.grant;
     let Some((rollover, expiry)) = old.rollover.zip(old.expires_at) else { return Ok(None) };
     let bits = derive_bits("rollover", &[old.wallet.as_str(), old.id.as_str()]);

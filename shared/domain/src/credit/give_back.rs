@@ -52,11 +52,7 @@ struct Spent {
 }
 
 /// In the order in which the grants were spent.
-fn spent(
-    state: &WalletState,
-    invoice: &InvoiceId,
-    movements: &[LedgerTransaction],
-) -> Result<Vec<Spent>, CreditError> {
+fn spent(state: &WalletState, invoice: &InvoiceId, movements: &[LedgerTransaction]) -> Result<Vec<Spent>, CreditError> {
     let overflow = || CreditError::Overflow { wallet: state.wallet.id.clone() };
     let mut all: Vec<Spent> = Vec::new();
     let about = movements.iter().filter(|it| it.wallet == state.wallet.id && it.invoice.as_ref() == Some(invoice));
@@ -70,7 +66,12 @@ fn spent(
             // Of each grant this entry comes first, whatever the invoice's currency is.
             (Account::Wallet, None) => {
                 let units = Units::from_decimal(entry.amount).ok_or_else(overflow)?;
-                all.push(Spent { grant: entry.grant.clone(), units, cost: None, paid: Money::zero(currency_of(movements)?) });
+                all.push(Spent {
+                    grant: entry.grant.clone(),
+                    units,
+                    cost: None,
+                    paid: Money::zero(currency_of(movements)?),
+                });
             }
             (Account::Wallet, Some(place)) => {
                 let units = Units::from_decimal(entry.amount).and_then(|units| all[place].units.checked_add(units));

@@ -126,7 +126,12 @@ impl Entries {
 
     pub fn add(&mut self, account: Account, grant: &GrantId, unit: &str, amount: Decimal) {
         if !amount.is_zero() {
-            self.0.push(LedgerEntry { account, grant: grant.clone(), unit: unit.to_owned(), amount: amount.normalize() });
+            self.0.push(LedgerEntry {
+                account,
+                grant: grant.clone(),
+                unit: unit.to_owned(),
+                amount: amount.normalize(),
+            });
         }
     }
 

@@ -21,10 +21,10 @@ mod units;
 mod wallet;
 
 pub use decide::{NewGrant, create, grant};
-pub use events::{CreditConsumed, CreditExpired, CreditGranted, CreditReturned, CreditRolledOver};
+pub use events::{CreditConsumed, CreditExpired, CreditGranted, CreditReturned, CreditRolledOver, movement};
 pub use expire::expire;
 pub use give_back::give_back;
-pub use grant::{Grant, GrantKind, Rollover};
+pub use grant::{DEFAULT_PRIORITY, Grant, GrantKind, Rollover};
 pub use ledger::{Account, LedgerEntry, LedgerTransaction, Movement};
 pub use pay::{CreditApplied, pay};
 pub use state::{GrantState, Ordered, WalletState, evolve};

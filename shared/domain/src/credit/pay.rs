@@ -90,7 +90,9 @@ fn plan(invoice: &Invoice, wallets: &[WalletState], at: DateTime<Utc>) -> Result
     if grants.is_empty() {
         return Ok(Vec::new());
     }
-    grants.sort_by(|a, b| order::key(a.wallet(wallets), a.grant(wallets)).cmp(&order::key(b.wallet(wallets), b.grant(wallets))));
+    grants.sort_by(|a, b| {
+        order::key(a.wallet(wallets), a.grant(wallets)).cmp(&order::key(b.wallet(wallets), b.grant(wallets)))
+    });
     let mut open = shares(invoice);
     let mut taken = Vec::new();
     for (rank, payer) in grants.iter().enumerate() {
@@ -137,13 +139,16 @@ impl Payer {
 }
 
 fn payers(invoice: &Invoice, wallets: &[WalletState], at: DateTime<Utc>) -> Vec<Payer> {
-    let of_tenant = wallets.iter().enumerate().filter(|(_, state)| {
-        state.wallet.tenant == invoice.tenant && state.wallet.unit.pays(invoice.currency)
-    });
+    let of_tenant = wallets
+        .iter()
+        .enumerate()
+        .filter(|(_, state)| state.wallet.tenant == invoice.tenant && state.wallet.unit.pays(invoice.currency));
     let grants = of_tenant.flat_map(|(wallet, state)| {
-        let valid = state.grants.iter().enumerate().filter(|(_, state)| {
-            state.remaining.is_positive() && state.grant.pays_between(invoice.billed_at, at)
-        });
+        let valid = state
+            .grants
+            .iter()
+            .enumerate()
+            .filter(|(_, state)| state.remaining.is_positive() && state.grant.pays_between(invoice.billed_at, at));
         valid.map(move |(grant, _)| Payer { wallet, grant })
     });
     grants.collect()
@@ -199,7 +204,12 @@ fn consume(
 
 /// The money side: the cost of what is used leaves the deferred revenue and pays the receivable. What was paid beyond the
 /// cost was promotional. Where the cost is in another currency, both meet in `conversion`.
-pub(super) fn release(entries: &mut Entries, grant: &GrantId, cost: Option<Money>, paid: Money) -> Result<(), CreditError> {
+pub(super) fn release(
+    entries: &mut Entries,
+    grant: &GrantId,
+    cost: Option<Money>,
+    paid: Money,
+) -> Result<(), CreditError> {
     let unit = paid.currency.to_string();
     match cost {
         Some(cost) if cost.currency != paid.currency => {

@@ -26,7 +26,11 @@ pub struct TopUpOrder {
 
 impl WalletState {
     /// Takes the order that is due after a movement, if one is.
-    pub(super) fn order_if_low(&mut self, at: DateTime<Utc>, events: &mut Vec<JournalEvent>) -> Result<(), CreditError> {
+    pub(super) fn order_if_low(
+        &mut self,
+        at: DateTime<Utc>,
+        events: &mut Vec<JournalEvent>,
+    ) -> Result<(), CreditError> {
         match due(self, at)? {
             Some(order) => self.take(JournalEvent::CreditTopUpOrdered(order), events),
             None => Ok(()),

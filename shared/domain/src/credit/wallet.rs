@@ -81,12 +81,17 @@ impl Wallet {
             return Err(FieldError::new("/name", "is not a name", way_out));
         }
         if self.prices.len() > MAX_PRICES {
-            return Err(FieldError::new("/prices", "are too many", format!("name at most {MAX_PRICES}, or none for all")));
+            return Err(FieldError::new(
+                "/prices",
+                "are too many",
+                format!("name at most {MAX_PRICES}, or none for all"),
+            ));
         }
         if let WalletUnit::Custom(unit) = &self.unit {
             let is_currency = unit.name.len() == 3 && unit.name.bytes().all(|b| b.is_ascii_uppercase());
             if is_currency || !is_printable(&unit.name, MAX_UNIT_CHARS) {
-                let way_out = format!("write 1 to {MAX_UNIT_CHARS} printable characters that are not a currency's code");
+                let way_out =
+                    format!("write 1 to {MAX_UNIT_CHARS} printable characters that are not a currency's code");
                 return Err(FieldError::new("/unit/custom/name", "is not a name of a unit", way_out));
             }
             unit.check_rates()?;
@@ -108,7 +113,8 @@ impl CustomUnit {
         for (currency, rate) in self.rates.iter() {
             let fits = rate > Decimal::ZERO && rate <= Decimal::from(MAX_RATE);
             if !fits || rate.normalize().scale() > MAX_RATE_DECIMALS {
-                let way_out = format!("write more than 0, at most {MAX_RATE}, with at most {MAX_RATE_DECIMALS} decimals");
+                let way_out =
+                    format!("write more than 0, at most {MAX_RATE}, with at most {MAX_RATE_DECIMALS} decimals");
                 let field = format!("/unit/custom/rates/{currency}");
                 return Err(FieldError::new(field, "is not a rate", way_out));
             }

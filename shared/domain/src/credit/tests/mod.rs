@@ -109,21 +109,10 @@ fn paid_by(invoice: &Invoice) -> (Vec<(String, i64)>, i64) {
     (rows.collect(), invoice.amount_due().minor)
 }
 
-fn transaction(event: &JournalEvent) -> Option<&LedgerTransaction> {
-    match event {
-        JournalEvent::CreditGranted(it) => Some(&it.transaction),
-        JournalEvent::CreditConsumed(it) => Some(&it.transaction),
-        JournalEvent::CreditExpired(it) => Some(&it.transaction),
-        JournalEvent::CreditRolledOver(it) => Some(&it.transaction),
-        JournalEvent::CreditReturned(it) => Some(&it.transaction),
-        _ => None,
-    }
-}
-
 /// The entries of some events, summed by account and unit: `wallet credits -12.5`. What is zero is left out.
 fn booked<'a>(events: impl IntoIterator<Item = &'a JournalEvent>) -> Vec<String> {
     let mut sums = BTreeMap::new();
-    for entry in events.into_iter().filter_map(transaction).flat_map(|it| &it.entries) {
+    for entry in events.into_iter().filter_map(movement).flat_map(|it| &it.entries) {
         *sums.entry((entry.account, entry.unit.clone())).or_insert(rust_decimal::Decimal::ZERO) += entry.amount;
     }
     let told = sums.into_iter().filter(|(_, sum)| !sum.is_zero());

@@ -15,10 +15,7 @@ fn check(wallets: &mut [WalletState], lines: &[(&str, i64)], rows: &[(&str, i64)
 fn a_grant_pays_what_it_can_and_the_rest_is_due() {
     let mut wallets = [empty(wallet("w", MONEY, &[])).with(paid("g", "50"))];
     let events = check(&mut wallets, &[("a", 3000)], &[("g", 3000)], 0);
-    assert_eq!(
-        booked(&events),
-        ["wallet USD 30", "issued USD -30", "deferred_revenue USD 30", "receivable USD -30"]
-    );
+    assert_eq!(booked(&events), ["wallet USD 30", "issued USD -30", "deferred_revenue USD 30", "receivable USD -30"]);
     check(&mut wallets, &[("a", 3000)], &[("g", 2000)], 1000);
     check(&mut wallets, &[("a", 3000)], &[], 3000);
     assert_eq!(wallets[0].remaining("g"), "0");

@@ -13,9 +13,23 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let grant = (0..3_usize, 1..200_000_i64, any::<bool>(), 0..300_i64, 0..3_u16, prop::option::of(1..40_i64), prop::option::of(1..50_i64))
+    let grant = (
+        0..3_usize,
+        1..200_000_i64,
+        any::<bool>(),
+        0..300_i64,
+        0..3_u16,
+        prop::option::of(1..40_i64),
+        prop::option::of(1..50_i64),
+    )
         .prop_map(|(wallet, millis, is_paid, cost, priority, days, cap)| Step::Grant {
-            wallet, millis, is_paid, cost, priority, days, cap,
+            wallet,
+            millis,
+            is_paid,
+            cost,
+            priority,
+            days,
+            cap,
         });
     prop_oneof![
         3 => grant,
@@ -55,7 +69,9 @@ impl World {
                     priority: *priority,
                     effective_at: self.now,
                     expires_at,
-                    rollover: expires_at.and(*cap).map(|cap| Rollover { cap: Units::from_millionths(cap * 1_000_000), until: None }),
+                    rollover: expires_at
+                        .and(*cap)
+                        .map(|cap| Rollover { cap: Units::from_millionths(cap * 1_000_000), until: None }),
                     answers: self.wallets[*wallet].open_order.as_ref().map(|order| order.id.clone()),
                     ..paid(&format!("g{number:03}"), "1")
                 };
@@ -73,7 +89,7 @@ impl World {
             }
             Step::GiveBack { which, part } => {
                 let Some(invoice) = self.invoices.get(which % self.invoices.len().max(1)) else { return };
-                let movements: Vec<_> = self.events.iter().filter_map(transaction).cloned().collect();
+                let movements: Vec<_> = self.events.iter().filter_map(movement).cloned().collect();
                 for state in &mut self.wallets {
                     self.events.extend(give_back(state, &invoice.id, &movements, part.map(usd), self.now).unwrap());
                 }
@@ -93,7 +109,7 @@ impl World {
     /// Accounts from the ledger alone.
     fn account(&self, account: Account) -> BTreeMap<String, Decimal> {
         let mut sums = BTreeMap::new();
-        for entry in self.events.iter().filter_map(transaction).flat_map(|it| &it.entries) {
+        for entry in self.events.iter().filter_map(movement).flat_map(|it| &it.entries) {
             if entry.account == account {
                 *sums.entry(entry.unit.clone()).or_insert(Decimal::ZERO) += entry.amount;
             }
@@ -130,7 +146,7 @@ proptest! {
             // A movement that would overdraw or not balance is an error, which unwraps.
             world.apply(number, step);
         }
-        let movements: Vec<&LedgerTransaction> = world.events.iter().filter_map(transaction).collect();
+        let movements: Vec<&LedgerTransaction> = world.events.iter().filter_map(movement).collect();
         for movement in &movements {
             movement.verify().unwrap();
         }

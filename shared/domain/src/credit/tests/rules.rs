@@ -76,7 +76,9 @@ fn a_transaction_that_does_not_balance_or_overdraws_changes_nothing() {
 
 #[test]
 fn amounts_are_exact_and_bounded() {
-    for (text, read) in [("1", Some("1")), ("0.10", Some("0.1")), ("0.0000001", None), ("1000000000000", Some("1000000000000"))] {
+    for (text, read) in
+        [("1", Some("1")), ("0.10", Some("0.1")), ("0.0000001", None), ("1000000000000", Some("1000000000000"))]
+    {
         assert_eq!(Units::try_from(text.to_owned()).ok().map(|it| it.to_string()).as_deref(), read, "{text}");
     }
     assert!(Units::try_from("1000000000000.000001".to_owned()).is_err());
@@ -85,4 +87,41 @@ fn amounts_are_exact_and_bounded() {
     assert_eq!(unit.units_for(yen), None);
     let unit: WalletUnit = serde_json::from_str(r#"{"custom":{"name":"c","rates":{"USD":"1000000"}}}"#).unwrap();
     assert_eq!(unit.worth(units("1000000000000"), usd(0).currency), Some(usd(i64::MAX)));
+}
+
+/// One of each, as it is recorded today. That all that was ever stored can be read is the journal's own test.
+#[test]
+fn every_decision_is_recorded_as_its_golden_file_says() {
+    let rule = AutoTopUp { threshold: units("100"), target: units("500"), monthly_cap: Some(units("1000")) };
+    let asked = Wallet { auto_top_up: Some(rule), ..wallet("wal_golden", CREDITS, &["tokens_in"]) };
+    let created = create(None, asked).unwrap();
+    let mut state = evolve(None, &created).unwrap().unwrap();
+    let rollover = Rollover { cap: Some(units("40")), until: Some(day(31)) };
+    let sold = NewGrant {
+        cost: Some(usd(2400)),
+        expires_at: Some(day(25)),
+        rollover: Some(rollover),
+        ..paid("grn_golden", "1000")
+    };
+    let mut events = vec![created];
+    let granted = grant(&state, sold, day(2)).unwrap();
+    state.take(granted, &mut events).unwrap();
+    let mut wallets = [state];
+    let mut invoice = invoice(&[("tokens_in", 2799)]);
+    events.extend(pay(&mut invoice, &mut wallets, day(21)).unwrap());
+    let movements: Vec<_> = events.iter().filter_map(movement).cloned().collect();
+    events.extend(give_back(&mut wallets[0], &invoice.id, &movements, Some(usd(30)), day(22)).unwrap());
+    events.extend(expire(&mut wallets[0], &GrantId::parse("grn_golden").unwrap(), day(26)).unwrap());
+    let names: Vec<&str> = events.iter().map(JournalEvent::type_name).collect();
+    let expect = ["wallet.created", "credit.granted", "credit.consumed", "credit.top_up_ordered", "credit.returned"];
+    let expect = expect.into_iter().chain(["credit.rolled_over", "credit.expired"]).map(|name| format!("{name}.v1"));
+    assert_eq!(names, expect.collect::<Vec<_>>());
+    for event in &events {
+        let path = format!("{}/../../schemas/golden/journal/{}.json", env!("CARGO_MANIFEST_DIR"), event.type_name());
+        let made = event.payload().unwrap() + "\n";
+        if std::env::var_os("TALEA_UPDATE_GOLDEN").is_some() {
+            std::fs::write(&path, &made).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(&path).unwrap_or_default(), made, "{path}");
+    }
 }
