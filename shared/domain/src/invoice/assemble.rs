@@ -139,6 +139,8 @@ fn document(input: &BillInput<'_>, mut lines: Vec<InvoiceLine>) -> Result<Invoic
         tax: amounts.tax,
         total: amounts.total,
         notes,
+        credits: Vec::new(),
+        amount_due: None,
         finalized_at: None,
     })
 }

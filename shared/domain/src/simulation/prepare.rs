@@ -6,6 +6,7 @@ use super::document::{
     DEFAULT_DUE_DAYS, DEFAULT_GRACE_HOURS, DEFAULT_ISSUER, DEFAULT_SERIES, MeterInput, SimulationDocument,
 };
 use super::usage::UsageLog;
+use super::wallets::{self, MAX_WALLETS, Wallets};
 use crate::discount::Coupon;
 use crate::error::FieldError;
 use crate::id::{CouponKey, MeterKey, PlanKey, TenantId};
@@ -40,6 +41,7 @@ pub(super) struct Prepared {
     pub plans: Vec<PlanVersion>,
     pub tenants: BTreeMap<TenantId, Tenant>,
     pub log: UsageLog,
+    pub wallets: Wallets,
     /// Places in the document's timeline, in the order of their instants.
     pub order: Vec<usize>,
     pub taxes: Option<TaxSettings>,
@@ -65,6 +67,7 @@ impl Prepared {
         let settings = settings(document, &mut faults);
         let plans = plans(std::mem::take(&mut document.plans), &mut faults);
         let tenants = tenants(document, &mut faults);
+        let wallets = wallets::prepare(document, &tenants, &mut faults);
         let meters = meters(std::mem::take(&mut document.meters), &mut faults);
         let log = UsageLog::new(std::mem::take(&mut document.usage), meters, &tenants, &mut faults);
         let mut order: Vec<usize> = (0..document.timeline.len()).collect();
@@ -74,7 +77,7 @@ impl Prepared {
         faults.extend(taxes.iter().flat_map(TaxSettings::validate).map(|fault| below("/taxes", fault)));
         let coupons = coupons(std::mem::take(&mut document.coupons), &mut faults);
         if faults.is_empty() {
-            Ok(Self { settings, grace_hours, plans, tenants, log, order, taxes, coupons })
+            Ok(Self { settings, grace_hours, plans, tenants, log, wallets, order, taxes, coupons })
         } else {
             Err(faults)
         }
@@ -105,6 +108,7 @@ fn check_sizes(document: &SimulationDocument, faults: &mut Vec<FieldError>) {
     check("/plans", document.plans.len(), MAX_PLANS);
     check("/meters", document.meters.len(), MAX_METERS);
     check("/tenants", document.tenants.len(), MAX_TENANTS);
+    check("/wallets", document.wallets.len(), MAX_WALLETS);
     check("/timeline", document.timeline.len(), MAX_COMMANDS);
     check("/usage", document.usage.len(), MAX_USAGE);
     check("/coupons", document.coupons.len(), MAX_COUPONS);

@@ -5,6 +5,7 @@ mod examples;
 mod pricing;
 mod properties;
 mod refusals;
+mod wallets;
 
 use super::*;
 use std::path::{Path, PathBuf};

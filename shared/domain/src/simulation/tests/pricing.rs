@@ -1,6 +1,6 @@
 //! `docs/pricing.md`: the examples as a page for people, generated and compared.
 
-use super::*;
+use super::{wallets, *};
 use crate::discount::CouponDuration;
 use crate::invoice::Invoice;
 use crate::money::{format_amount, group_thousands};
@@ -159,6 +159,12 @@ fn command(document: &SimulationDocument, entry: &TimelineEntry) -> String {
         let from = apply.from.map(|at| format!(", from {}", print(at))).unwrap_or_default();
         return format!("{of} gets coupon `{}`{from}", apply.coupon);
     }
+    if let Some(grant) = &entry.grant_credit {
+        return wallets::granted(grant, print);
+    }
+    if let Some(top_up) = &entry.top_up {
+        return format!("the order of wallet `{}` is paid", top_up.wallet);
+    }
     let there = commands::COMMANDS.iter().find(|command| (command.is_there)(entry)).unwrap();
     format!("{of} {}", there.name.replace('_', " ")).trim_start().to_owned()
 }
@@ -212,6 +218,9 @@ fn show(page: &mut String, view: &View, is_one_of_many: bool) {
                 .unwrap();
         }
     }
+    for wallet in &view.wallets {
+        wallets::wallet(page, wallet, print);
+    }
     for unbilled in &view.unbilled_usage {
         writeln!(page, "\nNot billed: `{}`, {}.", unbilled.usage, unbilled.reason).unwrap();
     }
@@ -229,6 +238,7 @@ fn document(page: &mut String, invoice: &Invoice) {
     }
     below_the_lines(page, invoice);
     writeln!(page, "| **Total** | **{}** |", invoice.total).unwrap();
+    wallets::credits(page, invoice);
     invoice.notes.iter().for_each(|note| writeln!(page, "\n{note}").unwrap());
 }
 
