@@ -2,6 +2,7 @@
 //! reads.
 
 pub mod closing;
+pub mod dimensions;
 pub mod finance;
 pub mod late;
 pub mod lifecycle;

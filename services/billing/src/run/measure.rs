@@ -1,5 +1,7 @@
 //! Usage of many bill moments at once, a fixed number of queries for each meter: the windows that end, and the earlier ones
-//! into which usage has come since they were closed.
+//! into which usage has come since they were closed. What prices ask for beside the whole is [`split`]'s.
+
+mod split;
 
 use super::Candidate;
 use super::billed::{self, ClosedWindow, Stretch};
@@ -10,6 +12,7 @@ use talea_domain::id::MeterKey;
 use talea_domain::invoice::{BilledLine, UsageFigure};
 use talea_domain::meter::MeterDefinition;
 use talea_domain::period::Period;
+use talea_domain::rating::UsageGroup;
 use talea_platform::usage::UsageError;
 use talea_platform::usage::billing::{BilledUsage, Cut, UsageSpan, billed_usage, late_since};
 
@@ -75,8 +78,12 @@ async fn measure_all(
             wanted.all.iter().copied().filter(|want| want.closed.is_none() || late.contains_key(&want.key)).collect();
         let spans: Vec<UsageSpan> = wanted.iter().map(|want| want.span(None)).collect();
         let answers = billed_usage(clickhouse, meter, &spans, cut).await?;
+        let mut groups = split::groups(clickhouse, meter, &wanted, cut).await?;
         for (want, usage) in wanted.into_iter().zip(answers) {
-            want.enter(meter, &usage, cut, &mut measured[want.index]);
+            match groups.remove(&want.key).unwrap_or(Ok(Vec::new())) {
+                Ok(groups) => want.enter(meter, &usage, groups, cut, &mut measured[want.index]),
+                Err(refusal) => measured[want.index] = Err(refusal),
+            }
         }
     }
     billed_before(context, candidates, &mut measured).await?;
@@ -99,7 +106,19 @@ impl Want<'_> {
         UsageSpan { key: self.key, tenant, period: self.period, cut: cut.cloned() }
     }
 
-    fn enter(&self, meter: &MeterDefinition, usage: &BilledUsage, cut: &Cut, measured: &mut Result<Measured, Refusal>) {
+    /// The dimensions by which the candidate's plan prices the meter.
+    fn dimensions(&self, meter: &MeterDefinition) -> Vec<&str> {
+        self.candidate.plan.dimensions_of(&meter.key).into_iter().collect()
+    }
+
+    fn enter(
+        &self,
+        meter: &MeterDefinition,
+        usage: &BilledUsage,
+        groups: Vec<UsageGroup>,
+        cut: &Cut,
+        measured: &mut Result<Measured, Refusal>,
+    ) {
         if !usage.is_counted_once() {
             metrics::counter!("talea_billing_double_counted_total").increment(1);
             *measured = Err(format!(
@@ -115,7 +134,7 @@ impl Want<'_> {
             digest: usage.digest.clone(),
             cut: cut.0.clone(),
             meter_version: meter.version,
-            groups: Vec::new(),
+            groups,
         };
         match self.closed {
             None => measured.usage.insert(meter.key.clone(), figure),

@@ -137,7 +137,7 @@ impl<'p> Course<'p> {
     }
 
     fn figure(&self, meter: &MeterKey, window: Period, cut: usize) -> Result<UsageFigure, FieldError> {
-        self.prepared.log.figure(&self.state.tenant, meter, window, cut)
+        self.prepared.log.figure(&self.state.tenant, meter, &self.plan.dimensions_of(meter), window, cut)
     }
 
     /// Closed windows into which usage has come since they were last measured, measured again whole, each with the meters

@@ -10,9 +10,10 @@ use crate::id::{MeterKey, TenantId};
 use crate::invoice::UsageFigure;
 use crate::meter::{Aggregation, MeterDefinition, Partial, Reading, digest};
 use crate::period::Period;
+use crate::rating::UsageGroup;
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 pub(super) struct UsageLog {
     pub entries: Vec<Entry>,
@@ -85,7 +86,7 @@ impl UsageLog {
                 is_quantity,
             };
             let readings: Vec<(MeterKey, Placed)> = match &entry.content {
-                Content::Quantity { meter, quantity } => {
+                Content::Quantity { meter, quantity, .. } => {
                     let reading = Reading::Value { value: Some(*quantity), text: None, dimensions: Vec::new() };
                     vec![(meter.clone(), placed(reading, true))]
                 }
@@ -126,45 +127,93 @@ impl UsageLog {
         self.entries.partition_point(|entry| entry.known_at <= at)
     }
 
-    /// The usage of a meter in a window, of the entries inside the cut. An error where it cannot be told.
+    /// The usage of a meter in a window, of the entries inside the cut, whole and by these dimensions. An error where it
+    /// cannot be told.
     pub fn figure(
+        &self,
+        tenant: &TenantId,
+        meter: &MeterKey,
+        dimensions: &BTreeSet<&str>,
+        window: Period,
+        cut: usize,
+    ) -> Result<UsageFigure, FieldError> {
+        let aggregation = self.meters.get(meter).map_or(Aggregation::Sum, |meter| meter.aggregation);
+        let does_not_fit = || {
+            let reason = format!("the usage of {meter} from {} to {} does not fit 28 digits", window.start, window.end);
+            FieldError::new("/usage", reason, "send smaller quantities, or with fewer digits")
+        };
+        let mut sums = Sums::default();
+        let mut groups: BTreeMap<BTreeMap<String, String>, Sums> = BTreeMap::new();
+        for placed in self.inside(tenant, meter, window, cut)? {
+            let entry = &self.entries[placed.offset];
+            sums.add(entry, placed);
+            if !dimensions.is_empty() {
+                groups.entry(self.values(meter, dimensions, entry, placed)?).or_default().add(entry, placed);
+            }
+        }
+        let group = |(values, sums): (_, Sums)| {
+            Ok(UsageGroup { values, quantity: sums.value(aggregation).ok_or_else(does_not_fit)? })
+        };
+        Ok(UsageFigure {
+            quantity: sums.value(aggregation).ok_or_else(does_not_fit)?,
+            event_count: sums.events.count + sums.quantities.count,
+            digest: digest(sums.identities, sums.bodies),
+            cut: vec![cut as u64],
+            meter_version: 1,
+            groups: groups.into_iter().map(group).collect::<Result<_, FieldError>>()?,
+        })
+    }
+
+    /// The readings of a window. An error where a span of time crosses a bound of it.
+    fn inside(
         &self,
         tenant: &TenantId,
         meter: &MeterKey,
         window: Period,
         cut: usize,
-    ) -> Result<UsageFigure, FieldError> {
-        let aggregation = self.meters.get(meter).map_or(Aggregation::Sum, |meter| meter.aggregation);
-        let mut sums = Sums::default();
+    ) -> Result<impl Iterator<Item = &Placed>, FieldError> {
         let series = self.by_tenant.get(tenant).and_then(|tenant| tenant.by_meter.get(meter));
         let series = series.map(Vec::as_slice).unwrap_or_default();
         let ahead = &series[..series.partition_point(|placed| placed.time < window.end)];
         let (before, inside) = ahead.split_at(ahead.partition_point(|placed| placed.time < window.start));
+        let known = |placed: &&Placed| placed.offset < cut;
         if before.last().is_some_and(|placed| placed.reach > window.start) {
-            let reaches_in = |placed: &&Placed| placed.offset < cut && placed.until.is_some_and(|it| it > window.start);
-            if let Some(placed) = before.iter().find(reaches_in) {
+            let reaches_in = |placed: &&Placed| placed.until.is_some_and(|it| it > window.start);
+            if let Some(placed) = before.iter().filter(known).find(reaches_in) {
                 return Err(self.straddles(placed, window.start));
             }
         }
-        for placed in inside.iter().filter(|placed| placed.offset < cut) {
-            if placed.until.is_some_and(|until| until > window.end) {
-                return Err(self.straddles(placed, window.end));
-            }
-            sums.add(&self.entries[placed.offset], placed);
+        let reaches_out = |placed: &&Placed| placed.until.is_some_and(|until| until > window.end);
+        match inside.iter().filter(known).find(reaches_out) {
+            Some(placed) => Err(self.straddles(placed, window.end)),
+            None => Ok(inside.iter().filter(move |placed| placed.offset < cut)),
         }
-        let quantity = sums.value(aggregation).ok_or_else(|| {
-            let reason = format!("the usage of {meter} from {} to {} does not fit 28 digits", window.start, window.end);
-            FieldError::new("/usage", reason, "send smaller quantities, or with fewer digits")
-        })?;
-        Ok(UsageFigure {
-            quantity,
-            event_count: sums.events.count + sums.quantities.count,
-            digest: digest(sums.identities, sums.bodies),
-            cut: vec![cut as u64],
-            meter_version: 1,
-            // A price by dimension answers with a named error: a document's usage is not split by dimension.
-            groups: Vec::new(),
-        })
+    }
+
+    /// The dimension values of a reading; "" where it has none.
+    fn values(
+        &self,
+        meter: &MeterKey,
+        dimensions: &BTreeSet<&str>,
+        entry: &Entry,
+        placed: &Placed,
+    ) -> Result<BTreeMap<String, String>, FieldError> {
+        let value = |name: &&str| {
+            let value = match (&entry.content, &placed.reading) {
+                (Content::Quantity { dimensions, .. }, _) => dimensions.get(*name).cloned().unwrap_or_default(),
+                (_, Reading::Value { dimensions, .. }) => {
+                    let known = self.meters.get(meter).map(|meter| meter.dimensions.as_slice()).unwrap_or_default();
+                    let place = known.iter().position(|known| known.name == **name).ok_or_else(|| {
+                        let reason = format!("meter {meter} has no dimension {name}, by which it is priced");
+                        FieldError::new("/meters", reason, "add the dimension to the meter")
+                    })?;
+                    dimensions.get(place).cloned().unwrap_or_default()
+                }
+                _ => String::new(),
+            };
+            Ok(((*name).to_owned(), value))
+        };
+        dimensions.iter().map(value).collect()
     }
 
     fn straddles(&self, placed: &Placed, bound: DateTime<Utc>) -> FieldError {

@@ -12,6 +12,7 @@ pub mod dead_letters;
 pub mod dirty;
 mod expressions;
 pub mod fence;
+pub mod groups;
 pub mod insert;
 pub mod lookup;
 pub mod partials;

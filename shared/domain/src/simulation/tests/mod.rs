@@ -4,6 +4,7 @@ mod examples;
 mod pricing;
 mod properties;
 mod refusals;
+mod words;
 
 use super::*;
 use std::path::{Path, PathBuf};

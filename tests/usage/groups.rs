@@ -1,0 +1,47 @@
+//! What prices ask of usage beside the whole is, for each span, what a naive recount of its events gives.
+
+use super::billing::{random_cut, random_spans, readings, stored};
+use super::support::meter;
+use std::collections::BTreeMap;
+use talea_domain::meter::{Aggregation, Partial, Reading};
+use talea_platform::clickhouse::ClickHouse;
+use talea_platform::usage::UsageError;
+use talea_platform::usage::groups::{BilledGroups, billed_groups};
+
+/// Usage by one and by two dimensions, inside each span's own cut; the parts add up to the whole.
+pub async fn usage_by_dimension_is_what_its_events_say(clickhouse: &ClickHouse) {
+    let (mut dice, rows, next) = stored(clickhouse, 41).await;
+    for (index, aggregation) in [Aggregation::Sum, Aggregation::Count].into_iter().enumerate() {
+        let meter = meter(&mut dice, &format!("m{index}"), aggregation);
+        let spans = random_spans(&mut dice, &next);
+        let up_to = random_cut(&mut dice, &next);
+        let names: Vec<&str> = meter.dimensions.iter().map(|dimension| dimension.name.as_str()).collect();
+        for asked in [&names[..1], &names[..]] {
+            let answers = billed_groups(clickhouse, &meter, asked, &spans, &up_to).await.expect("measured");
+            for (span, answer) in spans.iter().zip(answers) {
+                let cut = span.cut.as_ref().unwrap_or(&up_to);
+                let mut expect: BTreeMap<Vec<String>, Partial> = BTreeMap::new();
+                for (row, reading) in readings(&rows, &meter, &span.tenant, span.period) {
+                    let Reading::Value { dimensions, .. } = &reading else { continue };
+                    if cut.contains(row.partition, row.offset) {
+                        let group = expect.entry(dimensions[..asked.len()].to_vec()).or_default();
+                        group.add(&reading, row.event.time, row.event.identity);
+                    }
+                }
+                let BilledGroups::Groups(groups) = answer else { panic!("few groups") };
+                let found: Vec<_> = groups.iter().map(|group| (&group.values, Some(group.quantity))).collect();
+                let expect: Vec<_> = expect
+                    .into_iter()
+                    .map(|(values, partial)| {
+                        let named = asked.iter().map(|name| (*name).to_owned()).zip(values).collect();
+                        (named, partial.value(aggregation).expect("fits"))
+                    })
+                    .collect::<Vec<(BTreeMap<String, String>, _)>>();
+                let expect: Vec<_> = expect.iter().map(|(values, quantity)| (values, *quantity)).collect();
+                assert_eq!(found, expect, "{aggregation} by {asked:?} {span:?}");
+            }
+        }
+        let unknown = billed_groups(clickhouse, &meter, &["colour"], &spans, &up_to).await;
+        assert!(matches!(unknown, Err(UsageError::Field(fault)) if fault.reason.contains("colour")));
+    }
+}
