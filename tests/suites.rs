@@ -204,7 +204,10 @@ mod of_clickhouse {
             a_double_stops_the_closing
             totals_for_quota_agree
         }
-        groups { usage_by_dimension_is_what_its_events_say }
+        groups {
+            usage_by_dimension_is_what_its_events_say
+            transactions_are_told_apart_as_one_by_one
+        }
     }
 }
 

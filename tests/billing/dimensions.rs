@@ -16,7 +16,8 @@ pub async fn usage_is_priced_by_its_dimensions(log: LogChoice) {
     let model = json!({ "type": "matrix", "meter": "tokens", "dimensions": ["model", "region"], "unit_amount": { "USD": "0.01" },
         "cells": [{ "values": { "model": "large", "region": "eu" }, "unit_amount": { "USD": "0.50" } },
             { "values": { "model": "large" }, "unit_amount": { "USD": "0.30" } }] });
-    let plan = json!({ "key": "matrix", "name": "M", "prices": [{ "key": "tokens", "name": "Tokens", "model": model }] });
+    let plan =
+        json!({ "key": "matrix", "name": "M", "prices": [{ "key": "tokens", "name": "Tokens", "model": model }] });
     let meter = json!({ "key": "tokens", "event_type": "api.call", "aggregation": "sum", "field": "/tokens",
         "dimensions": [{ "name": "model", "field": "/model" }] });
     server.post("/v1/meters", &meter).await.ok();
@@ -43,7 +44,8 @@ pub async fn usage_is_priced_by_its_dimensions(log: LogChoice) {
     // 15 x 0.50 + 20 x 0.30 + 100 x 0.01 = 14.50.
     assert_eq!(totals(&rows), [("finalized", "INV-000001", "14.50")]);
     let first = document(&server, &rows[0]).await;
-    let cells: Vec<_> = first["lines"][0]["rows"].as_array().expect("rows").iter().map(|row| &row["quantity"]).collect();
+    let cells: Vec<_> =
+        first["lines"][0]["rows"].as_array().expect("rows").iter().map(|row| &row["quantity"]).collect();
     assert_eq!(cells, ["15", "20", "100"]);
 
     server.count(&[tokens("5", at, r#"{"tokens": 2, "model": "large", "region": "us"}"#)]).await;

@@ -2,17 +2,23 @@
 
 use super::billing::{random_cut, random_spans, readings, stored};
 use super::support::meter;
+use rust_decimal::Decimal;
 use std::collections::BTreeMap;
-use talea_domain::meter::{Aggregation, Partial, Reading};
+use talea_domain::meter::{Aggregation, Dimension, Partial, Reading};
+use talea_domain::rating::{SplitTerms, TransactionSplit};
 use talea_platform::clickhouse::ClickHouse;
 use talea_platform::usage::UsageError;
 use talea_platform::usage::groups::{BilledGroups, billed_groups};
+use talea_platform::usage::splits::billed_splits;
 
 /// Usage by one and by two dimensions, inside each span's own cut; the parts add up to the whole.
 pub async fn usage_by_dimension_is_what_its_events_say(clickhouse: &ClickHouse) {
     let (mut dice, rows, next) = stored(clickhouse, 41).await;
     for (index, aggregation) in [Aggregation::Sum, Aggregation::Count].into_iter().enumerate() {
-        let meter = meter(&mut dice, &format!("m{index}"), aggregation);
+        let mut meter = meter(&mut dice, &format!("m{index}"), aggregation);
+        meter.dimensions = ["/model", "/region"]
+            .map(|field| Dimension { name: field[1..].to_owned(), field: field.to_owned() })
+            .to_vec();
         let spans = random_spans(&mut dice, &next);
         let up_to = random_cut(&mut dice, &next);
         let names: Vec<&str> = meter.dimensions.iter().map(|dimension| dimension.name.as_str()).collect();
@@ -43,5 +49,38 @@ pub async fn usage_by_dimension_is_what_its_events_say(clickhouse: &ClickHouse) 
         }
         let unknown = billed_groups(clickhouse, &meter, &["colour"], &spans, &up_to).await;
         assert!(matches!(unknown, Err(UsageError::Field(fault)) if fault.reason.contains("colour")));
+    }
+}
+
+/// Transactions below, between and above bounds, to the last decimal of a bound that one of them meets exactly.
+pub async fn transactions_are_told_apart_as_one_by_one(clickhouse: &ClickHouse) {
+    let (mut dice, rows, next) = stored(clickhouse, 42).await;
+    let meter = meter(&mut dice, "payments", Aggregation::Sum);
+    let decimal = |text: &str| Decimal::from_str_exact(text).expect("a decimal");
+    let amounts = rows.iter().filter_map(|row| row.event.number("/tokens")).collect::<Vec<_>>();
+    let rate = decimal("2.9");
+    // What one of the transactions costs exactly is neither below nor above.
+    let met = amounts.iter().copied().filter(|amount| amount.scale() < 10 && amount.is_sign_positive());
+    let met: Vec<Decimal> = met.map(|amount| (amount * rate).normalize()).take(20).collect();
+    for round in 0..6 {
+        let bound = |dice: &mut super::support::Dice| (!dice.one_in(4)).then(|| dice.pick(&met));
+        let (a, b) = (bound(&mut dice), bound(&mut dice));
+        let (low, high) = if a.zip(b).is_some_and(|(a, b)| a > b) { (b, a) } else { (a, b) };
+        let rate_percent = if round == 5 { decimal("0.123456789012345678") } else { rate };
+        let terms = SplitTerms { rate_percent, low, high };
+        let spans = random_spans(&mut dice, &next);
+        let up_to = random_cut(&mut dice, &next);
+        let answers = billed_splits(clickhouse, &meter, terms, &spans, &up_to).await.expect("measured");
+        for (span, answer) in spans.iter().zip(answers) {
+            let cut = span.cut.as_ref().unwrap_or(&up_to);
+            let mut expect = TransactionSplit::new(terms);
+            for (row, reading) in readings(&rows, &meter, &span.tenant, span.period) {
+                let Reading::Value { value: Some(amount), .. } = reading else { continue };
+                if cut.contains(row.partition, row.offset) {
+                    expect.add(amount).expect("fits");
+                }
+            }
+            assert_eq!(answer, expect, "{span:?}");
+        }
     }
 }

@@ -1,18 +1,19 @@
 //! Usage of many bill moments at once, a fixed number of queries for each meter: the windows that end, and the earlier ones
-//! into which usage has come since they were closed. What prices ask for beside the whole is [`split`]'s.
+//! into which usage has come since they were closed. What prices ask for beside the whole is [`parts`]'s.
 
-mod split;
+mod parts;
 
 use super::Candidate;
 use super::billed::{self, ClosedWindow, Stretch};
 use crate::catalogue::Catalogue;
 use crate::context::Context;
+use parts::Parts;
 use std::collections::BTreeMap;
 use talea_domain::id::MeterKey;
 use talea_domain::invoice::{BilledLine, UsageFigure};
 use talea_domain::meter::MeterDefinition;
 use talea_domain::period::Period;
-use talea_domain::rating::UsageGroup;
+use talea_domain::plan::Demand;
 use talea_platform::usage::UsageError;
 use talea_platform::usage::billing::{BilledUsage, Cut, UsageSpan, billed_usage, late_since};
 
@@ -78,10 +79,10 @@ async fn measure_all(
             wanted.all.iter().copied().filter(|want| want.closed.is_none() || late.contains_key(&want.key)).collect();
         let spans: Vec<UsageSpan> = wanted.iter().map(|want| want.span(None)).collect();
         let answers = billed_usage(clickhouse, meter, &spans, cut).await?;
-        let mut groups = split::groups(clickhouse, meter, &wanted, cut).await?;
+        let mut parts = parts::parts(clickhouse, meter, &wanted, cut).await?;
         for (want, usage) in wanted.into_iter().zip(answers) {
-            match groups.remove(&want.key).unwrap_or(Ok(Vec::new())) {
-                Ok(groups) => want.enter(meter, &usage, groups, cut, &mut measured[want.index]),
+            match parts.remove(&want.key).unwrap_or_else(|| Ok(Parts::default())) {
+                Ok(parts) => want.enter(meter, &usage, parts, cut, &mut measured[want.index]),
                 Err(refusal) => measured[want.index] = Err(refusal),
             }
         }
@@ -98,6 +99,8 @@ struct Want<'a> {
     period: Period,
     /// The cut of a closed window; none for one that ends now.
     closed: Option<&'a Cut>,
+    /// What the candidate's plan asks of the meter.
+    demand: Demand,
 }
 
 impl Want<'_> {
@@ -106,16 +109,11 @@ impl Want<'_> {
         UsageSpan { key: self.key, tenant, period: self.period, cut: cut.cloned() }
     }
 
-    /// The dimensions by which the candidate's plan prices the meter.
-    fn dimensions(&self, meter: &MeterDefinition) -> Vec<&str> {
-        self.candidate.plan.dimensions_of(&meter.key).into_iter().collect()
-    }
-
     fn enter(
         &self,
         meter: &MeterDefinition,
         usage: &BilledUsage,
-        groups: Vec<UsageGroup>,
+        parts: Parts,
         cut: &Cut,
         measured: &mut Result<Measured, Refusal>,
     ) {
@@ -134,7 +132,8 @@ impl Want<'_> {
             digest: usage.digest.clone(),
             cut: cut.0.clone(),
             meter_version: meter.version,
-            groups,
+            groups: parts.groups,
+            splits: parts.splits,
         };
         match self.closed {
             None => measured.usage.insert(meter.key.clone(), figure),
@@ -191,7 +190,8 @@ impl<'a> Asked<'a> {
         let (_, wants) = self.0.entry((&meter.key, meter.version)).or_insert_with(|| (meter, Vec::new()));
         // A page has far fewer windows than a u32 can count; past it, keys would only have to be given by chunk.
         let key = u32::try_from(wants.len()).unwrap_or(u32::MAX);
-        wants.push(Want { key, index, candidate, period, closed });
+        let demand = candidate.plan.demand(&meter.key, candidate.subscription.currency);
+        wants.push(Want { key, index, candidate, period, closed, demand });
     }
 
     fn by_meter(&self) -> impl Iterator<Item = (&'a MeterDefinition, Wanted<'_>)> {

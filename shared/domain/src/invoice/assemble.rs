@@ -7,9 +7,9 @@ use crate::id::MeterKey;
 use crate::journal::InvoiceSettings;
 use crate::money::Money;
 use crate::party::Party;
-use crate::period::Period;
+use crate::period::{Fraction, Period};
 use crate::plan::{PlanVersion, Timing};
-use crate::rating::UsageGroup;
+use crate::rating::{TransactionSplit, Usage, UsageGroup};
 use crate::subscription::{BillMoment, Subscription};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -30,6 +30,17 @@ pub struct UsageFigure {
     /// The same quantity by the dimensions of the prices that need it; empty where none does.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<UsageGroup>,
+    /// Its transactions told apart for the prices that need it; empty where none does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub splits: Vec<TransactionSplit>,
+}
+
+impl UsageFigure {
+    /// What is rated, in a window that is this share of its period.
+    pub fn rated(&self, share: Fraction) -> Usage<'_> {
+        let (groups, splits) = (self.groups.as_slice(), self.splits.as_slice());
+        Usage { quantity: self.quantity, event_count: self.event_count, groups, splits, share }
+    }
 }
 
 /// An earlier window whose usage was measured again, with the plan version it was billed by. Meters that did not change

@@ -5,7 +5,7 @@ use super::{BilledLine, InvoiceError, InvoiceLine, LineKind, Lineage};
 use crate::money::{Money, format_amount, group_thousands};
 use crate::period::{Fraction, Period, PeriodError, TimeZone, zone::day_of};
 use crate::plan::{PlanVersion, Price, Timing};
-use crate::rating::{Basis, Rated, RatingError, Usage, explain, rate, sum_exact};
+use crate::rating::{Basis, Rated, RatingError, explain, rate, sum_exact};
 use crate::subscription::ServedPeriod;
 use chrono::Duration;
 use rust_decimal::Decimal;
@@ -122,8 +122,7 @@ fn rate_usage(
             ServedPeriod { full, served: window }.share(input.subscription.zone)?
         }
     };
-    let usage = Usage { quantity: figure.quantity, event_count: figure.event_count, groups: &figure.groups, share };
-    Ok(rate(price, input.subscription.currency, Basis::Measured(usage))?)
+    Ok(rate(price, input.subscription.currency, Basis::Measured(figure.rated(share)))?)
 }
 
 fn overflow(price: &Price) -> RatingError {

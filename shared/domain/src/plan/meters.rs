@@ -20,6 +20,12 @@ fn faults(index: usize, price: &Price, meter: &MeterDefinition) -> Vec<FieldErro
         let way_out = "define a version of the meter that has it, or leave it out";
         FieldError::new(format!("/prices/{index}/model/dimensions"), reason, way_out)
     }));
+    let by_transaction = price.is_by_parts() && price.dimensions().is_empty();
+    if by_transaction && meter.aggregation != Aggregation::Sum {
+        let reason = format!("is {} of usage, which is no sum of transactions", meter.aggregation);
+        let way_out = "price by transaction a meter that sums, or leave the bounds out";
+        faults.push(FieldError::new(format!("/prices/{index}/model/meter"), reason, way_out));
+    }
     if !price.dimensions().is_empty() && !matches!(meter.aggregation, Aggregation::Count | Aggregation::Sum) {
         let reason = format!("is {} of usage, whose parts by dimension do not add up to the whole", meter.aggregation);
         let way_out = "price by dimension a meter that counts or sums";

@@ -1,9 +1,11 @@
 //! Plans: what is sold, at which prices and within which limits. A sold version never changes: a change is a new version.
 
+mod demand;
 mod meters;
 mod model;
 pub mod validate;
 
+pub use demand::Demand;
 pub use model::PriceModel;
 
 use crate::entitlement::{Limit, QuotaPolicy, StaticEntitlement};
@@ -107,12 +109,6 @@ impl PlanVersion {
 
     pub fn price(&self, key: &PriceKey) -> Option<&Price> {
         self.prices.iter().find(|price| price.key == *key)
-    }
-
-    /// The dimensions by which the usage of a meter has to be measured: those of all its prices together.
-    pub fn dimensions_of(&self, meter: &MeterKey) -> BTreeSet<&str> {
-        let of_meter = self.prices.iter().filter(|price| price.meter() == Some(meter));
-        of_meter.flat_map(Price::dimensions).map(String::as_str).collect()
     }
 
     /// The meters that its prices bill, each once, in the order of their keys.

@@ -57,6 +57,8 @@ fn label(row: &RatedRow, one_of_many: bool) -> String {
             tier => format!("tier {tier}"),
         },
         Some(RowDetail::Cell { values }) => cell(values),
+        Some(RowDetail::LeastFee) => "least fee: ".to_owned(),
+        Some(RowDetail::HighestFee) => "highest fee: ".to_owned(),
         _ => range(row.from, row.up_to, one_of_many),
     }
 }
@@ -80,7 +82,9 @@ fn counted(currency: Currency, row: &RatedRow) -> String {
     let plural = if row.quantity.abs() == Decimal::ONE { "" } else { "s" };
     match &row.detail {
         Some(RowDetail::Packages { size }) => format!("{quantity} package{plural} of {}", group_thousands(*size, 0)),
-        Some(RowDetail::Transactions) => format!("{quantity} transaction{plural}"),
+        Some(RowDetail::Transactions | RowDetail::LeastFee | RowDetail::HighestFee) => {
+            format!("{quantity} transaction{plural}")
+        }
         Some(RowDetail::Percent) => format_amount(row.quantity, currency),
         _ => quantity,
     }

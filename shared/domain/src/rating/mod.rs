@@ -17,6 +17,7 @@ mod per_unit;
 mod percentage;
 mod row;
 mod tiers;
+mod transactions;
 mod transform;
 mod volume;
 
@@ -33,6 +34,7 @@ pub use per_unit::PerUnit;
 pub use percentage::Percentage;
 pub use row::{RatedRow, RowDetail};
 pub use tiers::Tier;
+pub use transactions::{SplitTerms, TransactionSplit, Transactions};
 pub use transform::{QuantityTransform, Rounding};
 pub use volume::Volume;
 
@@ -69,6 +71,8 @@ pub enum RatingError {
         "price {price}: the usage by dimension does not add up to the whole; price by dimension a meter that counts or sums"
     )]
     GroupsDiffer { price: PriceKey },
+    #[error("price {price}: its transactions do not add up to the whole; price by transaction a meter that sums")]
+    SplitDiffers { price: PriceKey },
 }
 
 /// Why the rows of one model cannot be made; [`rate`] adds which price it was.
@@ -81,6 +85,8 @@ pub enum Fault {
     NeedsEventCount,
     NeedsGroups,
     GroupsDiffer,
+    NeedsSplit,
+    SplitDiffers,
     NoTier(Decimal),
 }
 
@@ -92,6 +98,12 @@ pub trait PricingRules {
     /// The dimensions by which the usage has to be measured; none when the whole is enough.
     fn dimensions(&self) -> &[String] {
         &[]
+    }
+
+    /// How the transactions have to be told apart where a unit that is priced is `divide_by` units of the meter; none when
+    /// the whole is enough.
+    fn split(&self, _currency: Currency, _divide_by: Decimal) -> Result<Option<SplitTerms>, Fault> {
+        Ok(None)
     }
 
     /// When it is billed. Usage can be billed in arrears only.
@@ -126,7 +138,10 @@ fn priced(price: &Price, currency: Currency, basis: Basis<'_>) -> Result<(Vec<Ra
         Some(transform) => {
             let needs_groups = !rules.dimensions().is_empty();
             let groups = if needs_groups { transform.apply_to_groups(basis.groups()?)? } else { Vec::new() };
-            let (transformed, row) = transform.apply_to_basis(basis, &groups)?;
+            let split = price.split(currency)?.map(|terms| basis.split(terms)).transpose()?;
+            let terms = rules.split(currency, Decimal::ONE)?;
+            let splits = split.zip(terms).map(|(split, terms)| transform.apply_to_split(&split, terms)).transpose()?;
+            let (transformed, row) = transform.apply_to_basis(basis, &groups, splits.as_slice())?;
             [vec![row], rules.rows(currency, transformed)?].concat()
         }
     };
@@ -165,6 +180,12 @@ fn name_fault(fault: Fault, price: &PriceKey, currency: Currency) -> RatingError
             given: "usage that was not measured by them",
         },
         Fault::GroupsDiffer => RatingError::GroupsDiffer { price },
+        Fault::NeedsSplit => RatingError::WrongBasis {
+            price,
+            needs: "usage by the size of its transactions",
+            given: "usage that was not measured so",
+        },
+        Fault::SplitDiffers => RatingError::SplitDiffers { price },
         Fault::NoTier(quantity) => RatingError::NoTier { price, quantity },
     }
 }

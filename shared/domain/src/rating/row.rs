@@ -67,6 +67,10 @@ pub enum RowDetail {
     Carried,
     /// Events.
     Transactions,
+    /// Events that cost the least fee of a transaction each.
+    LeastFee,
+    /// Events that cost the highest fee of a transaction each.
+    HighestFee,
     /// The usage that falls to one cell of a matrix.
     Cell {
         /// The dimension values that the cell asks for; none for what no other cell takes.

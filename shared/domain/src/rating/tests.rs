@@ -42,7 +42,7 @@ fn check_usage(model: &str, quantity: &str, expect: &[&str]) {
 
 /// Rates usage with the number of its events.
 fn check_events(model: &str, quantity: &str, event_count: u64, expect: &[&str]) {
-    let usage = Usage { quantity: decimal(quantity), event_count, groups: &[], share: Fraction::WHOLE };
+    let usage = Usage { quantity: decimal(quantity), event_count, groups: &[], splits: &[], share: Fraction::WHOLE };
     check(model, "USD", Basis::Measured(usage), expect);
 }
 

@@ -137,7 +137,8 @@ impl<'p> Course<'p> {
     }
 
     fn figure(&self, meter: &MeterKey, window: Period, cut: usize) -> Result<UsageFigure, FieldError> {
-        self.prepared.log.figure(&self.state.tenant, meter, &self.plan.dimensions_of(meter), window, cut)
+        let demand = self.plan.demand(meter, self.state.currency);
+        self.prepared.log.figure(&self.state.tenant, meter, &demand, window, cut)
     }
 
     /// Closed windows into which usage has come since they were last measured, measured again whole, each with the meters

@@ -10,7 +10,8 @@ use crate::id::{MeterKey, TenantId};
 use crate::invoice::UsageFigure;
 use crate::meter::{Aggregation, MeterDefinition, Partial, Reading, digest};
 use crate::period::Period;
-use crate::rating::UsageGroup;
+use crate::plan::Demand;
+use crate::rating::{TransactionSplit, UsageGroup};
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -127,13 +128,13 @@ impl UsageLog {
         self.entries.partition_point(|entry| entry.known_at <= at)
     }
 
-    /// The usage of a meter in a window, of the entries inside the cut, whole and by these dimensions. An error where it
+    /// The usage of a meter in a window, of the entries inside the cut, whole and by what is asked beside. An error where it
     /// cannot be told.
     pub fn figure(
         &self,
         tenant: &TenantId,
         meter: &MeterKey,
-        dimensions: &BTreeSet<&str>,
+        demand: &Demand,
         window: Period,
         cut: usize,
     ) -> Result<UsageFigure, FieldError> {
@@ -144,11 +145,15 @@ impl UsageLog {
         };
         let mut sums = Sums::default();
         let mut groups: BTreeMap<BTreeMap<String, String>, Sums> = BTreeMap::new();
+        let mut splits: Vec<TransactionSplit> = demand.splits.iter().copied().map(TransactionSplit::new).collect();
         for placed in self.inside(tenant, meter, window, cut)? {
             let entry = &self.entries[placed.offset];
             sums.add(entry, placed);
-            if !dimensions.is_empty() {
-                groups.entry(self.values(meter, dimensions, entry, placed)?).or_default().add(entry, placed);
+            if !demand.dimensions.is_empty() {
+                groups.entry(self.values(meter, &demand.dimensions, entry, placed)?).or_default().add(entry, placed);
+            }
+            if let Reading::Value { value: Some(amount), .. } = placed.reading {
+                splits.iter_mut().try_for_each(|split| split.add(amount)).ok_or_else(does_not_fit)?;
             }
         }
         let group = |(values, sums): (_, Sums)| {
@@ -161,6 +166,7 @@ impl UsageLog {
             cut: vec![cut as u64],
             meter_version: 1,
             groups: groups.into_iter().map(group).collect::<Result<_, FieldError>>()?,
+            splits,
         })
     }
 
@@ -194,16 +200,16 @@ impl UsageLog {
     fn values(
         &self,
         meter: &MeterKey,
-        dimensions: &BTreeSet<&str>,
+        dimensions: &BTreeSet<String>,
         entry: &Entry,
         placed: &Placed,
     ) -> Result<BTreeMap<String, String>, FieldError> {
-        let value = |name: &&str| {
+        let value = |name: &String| {
             let value = match (&entry.content, &placed.reading) {
-                (Content::Quantity { dimensions, .. }, _) => dimensions.get(*name).cloned().unwrap_or_default(),
+                (Content::Quantity { dimensions, .. }, _) => dimensions.get(name).cloned().unwrap_or_default(),
                 (_, Reading::Value { dimensions, .. }) => {
                     let known = self.meters.get(meter).map(|meter| meter.dimensions.as_slice()).unwrap_or_default();
-                    let place = known.iter().position(|known| known.name == **name).ok_or_else(|| {
+                    let place = known.iter().position(|known| known.name == *name).ok_or_else(|| {
                         let reason = format!("meter {meter} has no dimension {name}, by which it is priced");
                         FieldError::new("/meters", reason, "add the dimension to the meter")
                     })?;
@@ -211,7 +217,7 @@ impl UsageLog {
                 }
                 _ => String::new(),
             };
-            Ok(((*name).to_owned(), value))
+            Ok((name.clone(), value))
         };
         dimensions.iter().map(value).collect()
     }

@@ -22,6 +22,7 @@ mod ranges;
 pub mod recovery;
 pub mod rows;
 mod spans;
+pub mod splits;
 mod value;
 
 use crate::clickhouse::ClickHouseError;

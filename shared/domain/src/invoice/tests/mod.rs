@@ -113,6 +113,7 @@ fn figures(usage: &[(&str, &str)]) -> BTreeMap<MeterKey, UsageFigure> {
                 cut: vec![17, 4],
                 meter_version: 1,
                 groups: Vec::new(),
+                splits: Vec::new(),
             };
             (MeterKey::parse(meter).unwrap(), figure)
         })

@@ -39,7 +39,15 @@ fn any_percentage() -> impl Strategy<Value = PriceModel> {
     (any_unit_amount(), optional(), optional(), 0..10_u32).prop_map(|(rate_percent, fee, free_amount, count)| {
         let (transaction_amount, free_transactions) = (fee, count);
         let meter = meter();
-        PriceModel::Percentage(Percentage { meter, rate_percent, transaction_amount, free_amount, free_transactions })
+        PriceModel::Percentage(Percentage {
+            meter,
+            rate_percent,
+            transaction_amount,
+            free_amount,
+            free_transactions,
+            transaction_minimum: None,
+            transaction_maximum: None,
+        })
     })
 }
 
@@ -94,7 +102,7 @@ fn any_price() -> impl Strategy<Value = Price> {
 }
 
 fn measured(quantity: Decimal, event_count: u64, share: Fraction) -> Basis<'static> {
-    Basis::Measured(Usage { quantity, event_count, groups: &[], share })
+    Basis::Measured(Usage { quantity, event_count, groups: &[], splits: &[], share })
 }
 
 fn any_share() -> impl Strategy<Value = Fraction> {
@@ -167,7 +175,7 @@ proptest! {
             parts.iter().zip(&texts).map(|((m, r, _), text)| (models[*m], regions[*r], text.as_str())).collect();
         let groups = matrix::groups(&named);
         let quantity: Decimal = groups.iter().map(|group| group.quantity).sum();
-        let basis = Basis::Measured(Usage { quantity, event_count: 1, groups: &groups, share: Fraction::WHOLE });
+        let basis = Basis::Measured(Usage { quantity, event_count: 1, groups: &groups, splits: &[], share: Fraction::WHOLE });
         let rated = rate(&price(model), usd(), basis).unwrap();
         prop_assert_eq!(rated.rows.iter().map(|row| row.quantity).sum::<Decimal>(), quantity);
         let unit = |group: &UsageGroup| match (group.values["model"].as_str(), group.values["region"].as_str()) {

@@ -58,11 +58,15 @@ fn model(model: &PriceModel) -> String {
             };
             let rate = percent(&price.rate_percent);
             let (fee, free) = (fee.unwrap_or_default(), free.unwrap_or_default());
-            format!("{rate} of `{}`{fee}{free}{count}", price.meter)
+            let least = price.transaction_minimum.as_ref().map(|least| format!("; each at least {}", amounts(least)));
+            let most = price.transaction_maximum.as_ref().map(|most| format!("; each at most {}", amounts(most)));
+            let (least, most) = (least.unwrap_or_default(), most.unwrap_or_default());
+            format!("{rate} of `{}`{fee}{free}{count}{least}{most}", price.meter)
         }
         PriceModel::GraduatedPercentage(price) => {
             let tiers = price.tiers.iter().map(|tier| {
-                let bound = tier.up_to.as_ref().map_or("beyond".to_owned(), |up_to| format!("up to {}", amounts(up_to)));
+                let bound =
+                    tier.up_to.as_ref().map_or("beyond".to_owned(), |up_to| format!("up to {}", amounts(up_to)));
                 format!("{bound} {}{}", percent(&tier.rate_percent), once(tier.flat_amount.as_ref()))
             });
             format!("of `{}`: {}", price.meter, tiers.collect::<Vec<_>>().join("; "))
@@ -71,7 +75,8 @@ fn model(model: &PriceModel) -> String {
             format!("the amounts of `{}` and {} on top", price.meter, percent(&price.markup_percent))
         }
         PriceModel::Matrix(price) => {
-            let cells = price.cells.iter().map(|cell| format!("{} {}", values(&cell.values), amounts(&cell.unit_amount)));
+            let cells =
+                price.cells.iter().map(|cell| format!("{} {}", values(&cell.values), amounts(&cell.unit_amount)));
             let cells = cells.collect::<Vec<_>>().join("; ");
             format!("per unit of `{}`: {cells}; all other {}", price.meter, amounts(&price.unit_amount))
         }
