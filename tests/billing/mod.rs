@@ -4,6 +4,7 @@
 pub mod closing;
 pub mod dimensions;
 pub mod finance;
+pub mod held;
 pub mod late;
 pub mod lifecycle;
 pub mod once;

@@ -2,13 +2,16 @@
 
 use super::billing::{random_cut, random_spans, readings, stored};
 use super::support::meter;
+use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use talea_domain::meter::{Aggregation, Dimension, Partial, Reading};
-use talea_domain::rating::{SplitTerms, TransactionSplit};
+use talea_domain::period::Period;
+use talea_domain::rating::{Held, SplitTerms, TransactionSplit, seconds_held};
 use talea_platform::clickhouse::ClickHouse;
 use talea_platform::usage::UsageError;
 use talea_platform::usage::groups::{BilledGroups, billed_groups};
+use talea_platform::usage::held::billed_held;
 use talea_platform::usage::splits::billed_splits;
 
 /// Usage by one and by two dimensions, inside each span's own cut; the parts add up to the whole.
@@ -81,6 +84,37 @@ pub async fn transactions_are_told_apart_as_one_by_one(clickhouse: &ClickHouse) 
                 }
             }
             assert_eq!(answer, expect, "{span:?}");
+        }
+    }
+}
+
+/// What is held, by sums, counts and distinct values, with and without what came before each span.
+pub async fn what_is_held_is_counted_second_by_second(clickhouse: &ClickHouse) {
+    let (mut dice, rows, next) = stored(clickhouse, 43).await;
+    for (index, aggregation) in [Aggregation::Sum, Aggregation::Count, Aggregation::UniqueCount].into_iter().enumerate() {
+        let meter = meter(&mut dice, &format!("m{index}"), aggregation);
+        let spans = random_spans(&mut dice, &next);
+        let up_to = random_cut(&mut dice, &next);
+        for carry_over in [false, true] {
+            let answers = billed_held(clickhouse, &meter, carry_over, &spans, &up_to).await.expect("measured");
+            for (span, answer) in spans.iter().zip(answers) {
+                let cut = span.cut.as_ref().unwrap_or(&up_to);
+                let from = if carry_over { DateTime::<Utc>::UNIX_EPOCH } else { span.period.start };
+                let reach = Period::new(from, span.period.end);
+                let mut inside: Vec<_> = readings(&rows, &meter, &span.tenant, reach)
+                    .filter(|(row, _)| cut.contains(row.partition, row.offset))
+                    .collect();
+                inside.sort_by_key(|(row, _)| row.event.time);
+                let (mut expect, mut seen) = (Held::new(carry_over), BTreeSet::new());
+                for (row, reading) in inside {
+                    let Reading::Value { value, text, .. } = reading else { continue };
+                    if text.is_none_or(|text| seen.insert(text)) {
+                        let seconds = seconds_held(span.period, row.event.time);
+                        expect.add(value.unwrap_or(Decimal::ONE), seconds).expect("fits");
+                    }
+                }
+                assert_eq!(answer, expect, "{aggregation} {carry_over} {span:?}");
+            }
         }
     }
 }

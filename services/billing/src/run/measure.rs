@@ -7,6 +7,7 @@ use super::Candidate;
 use super::billed::{self, ClosedWindow, Stretch};
 use crate::catalogue::Catalogue;
 use crate::context::Context;
+use chrono::DateTime;
 use parts::Parts;
 use std::collections::BTreeMap;
 use talea_domain::id::MeterKey;
@@ -109,6 +110,13 @@ impl Want<'_> {
         UsageSpan { key: self.key, tenant, period: self.period, cut: cut.cloned() }
     }
 
+    /// Where usage that came since the cut changes the window: inside it, and before it where that carries over.
+    fn reach(&self, cut: &Cut) -> UsageSpan {
+        let span = self.span(Some(cut));
+        let start = if self.demand.carries_over() { DateTime::UNIX_EPOCH } else { span.period.start };
+        UsageSpan { period: Period::new(start, span.period.end), ..span }
+    }
+
     fn enter(
         &self,
         meter: &MeterDefinition,
@@ -134,6 +142,7 @@ impl Want<'_> {
             meter_version: meter.version,
             groups: parts.groups,
             splits: parts.splits,
+            held: parts.held,
         };
         match self.closed {
             None => measured.usage.insert(meter.key.clone(), figure),
@@ -151,7 +160,7 @@ struct Wanted<'a> {
 
 impl Wanted<'_> {
     fn closed_spans(&self) -> Vec<UsageSpan> {
-        self.all.iter().filter_map(|want| want.closed.map(|cut| want.span(Some(cut)))).collect()
+        self.all.iter().filter_map(|want| want.closed.map(|cut| want.reach(cut))).collect()
     }
 }
 

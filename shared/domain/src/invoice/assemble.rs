@@ -9,7 +9,7 @@ use crate::money::Money;
 use crate::party::Party;
 use crate::period::{Fraction, Period};
 use crate::plan::{PlanVersion, Timing};
-use crate::rating::{TransactionSplit, Usage, UsageGroup};
+use crate::rating::{Held, TransactionSplit, Usage, UsageGroup};
 use crate::subscription::{BillMoment, Subscription};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -33,13 +33,24 @@ pub struct UsageFigure {
     /// Its transactions told apart for the prices that need it; empty where none does.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub splits: Vec<TransactionSplit>,
+    /// What it held, for the prices that weigh by time; empty where none does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<Held>,
 }
 
 impl UsageFigure {
     /// What is rated, in a window that is this share of its period.
-    pub fn rated(&self, share: Fraction) -> Usage<'_> {
-        let (groups, splits) = (self.groups.as_slice(), self.splits.as_slice());
-        Usage { quantity: self.quantity, event_count: self.event_count, groups, splits, share }
+    pub fn rated(&self, share: Fraction, full: Period) -> Usage<'_> {
+        let seconds = full.end.timestamp() - full.start.timestamp();
+        Usage {
+            quantity: self.quantity,
+            event_count: self.event_count,
+            groups: &self.groups,
+            splits: &self.splits,
+            held: &self.held,
+            period_seconds: u64::try_from(seconds).unwrap_or_default(),
+            share,
+        }
     }
 }
 

@@ -14,6 +14,15 @@ pub struct Demand {
     pub dimensions: BTreeSet<String>,
     /// Each way in which its transactions have to be told apart.
     pub splits: BTreeSet<SplitTerms>,
+    /// Whether what it held has to be measured, by whether it carries over.
+    pub held: BTreeSet<bool>,
+}
+
+impl Demand {
+    /// Whether usage before a window changes what the window held.
+    pub fn carries_over(&self) -> bool {
+        self.held.contains(&true)
+    }
 }
 
 impl PlanVersion {
@@ -22,6 +31,7 @@ impl PlanVersion {
         let mut demand = Demand::default();
         for price in self.prices.iter().filter(|price| price.meter() == Some(meter)) {
             demand.dimensions.extend(price.dimensions().iter().cloned());
+            demand.held.extend(price.time_weighted.map(|weighting| weighting.carry_over));
             demand.splits.extend(price.split(currency).ok().flatten());
         }
         demand

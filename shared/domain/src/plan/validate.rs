@@ -179,6 +179,15 @@ fn validate_terms(price: &Price, faults: &mut Faults<'_>) {
         "bounds the fee of a transaction with too many digits",
         "write fewer decimals, or a smaller divide_by",
     );
+    if price.time_weighted.is_some() {
+        let mut faults = faults.below("time_weighted");
+        faults.require(is_usage, "is for a price of usage", "leave it out; a flat price is prorated by itself");
+        faults.require(
+            !price.is_by_parts(),
+            "weighs what is priced in parts, each of which would be held for its own time",
+            "leave it out, or price the whole usage",
+        );
+    }
     if let Some(commitment) = &price.commitment {
         let mut faults = faults.below("commitment");
         faults.require(is_usage, "is for a price of usage", "leave it out; a flat price is the same every period");

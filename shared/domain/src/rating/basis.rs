@@ -1,6 +1,6 @@
 //! What is rated: usage as it was measured, or a share of a period.
 
-use super::{Fault, SplitTerms, TransactionSplit};
+use super::{Fault, Held, SplitTerms, TransactionSplit};
 use crate::period::Fraction;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -28,8 +28,20 @@ pub struct Usage<'a> {
     pub groups: &'a [UsageGroup],
     /// Its transactions told apart, for each of the prices that need it.
     pub splits: &'a [TransactionSplit],
+    /// What it held, for the prices that weigh by time.
+    pub held: &'a [Held],
+    /// The length of the whole period that the window is a part of.
+    pub period_seconds: u64,
     /// The share of its period that the window is; it scales a commitment.
     pub share: Fraction,
+}
+
+impl Usage<'_> {
+    /// Usage of a whole period of which quantity and number of events are all that is known.
+    pub fn of(quantity: Decimal, event_count: u64) -> Self {
+        let (groups, splits, held) = (&[], &[], &[]);
+        Self { quantity, event_count, groups, splits, held, period_seconds: 0, share: Fraction::WHOLE }
+    }
 }
 
 /// What was used under one combination of dimension values.

@@ -11,8 +11,10 @@ mod explain;
 mod flat;
 mod graduated;
 mod graduated_percentage;
+mod held;
 mod matrix;
 mod package;
+mod per_duration;
 mod per_unit;
 mod percentage;
 mod row;
@@ -28,8 +30,10 @@ pub use explain::explain;
 pub use flat::Flat;
 pub use graduated::Graduated;
 pub use graduated_percentage::{GraduatedPercentage, PercentageTier};
+pub use held::{Held, TimeWeighting, seconds_held};
 pub use matrix::{Cell, Matrix};
 pub use package::Package;
+pub use per_duration::{DurationUnit, PerDuration};
 pub use per_unit::PerUnit;
 pub use percentage::Percentage;
 pub use row::{RatedRow, RowDetail};
@@ -52,6 +56,16 @@ pub struct Rated {
     pub exact: Decimal,
     /// `exact`, rounded once.
     pub amount: Money,
+}
+
+impl Rated {
+    /// The quantity that was priced, where that is not the measured one but what was held of it.
+    pub fn held_quantity(&self) -> Option<Decimal> {
+        self.rows.iter().find_map(|row| match row.detail {
+            Some(RowDetail::Held { result, .. }) => Some(result),
+            _ => None,
+        })
+    }
 }
 
 /// Why something cannot be rated. Nothing was rounded or cut to make it fit. All of them stop the one invoice.
@@ -87,6 +101,7 @@ pub enum Fault {
     GroupsDiffer,
     NeedsSplit,
     SplitDiffers,
+    NeedsHeld,
     NoTier(Decimal),
 }
 
@@ -133,8 +148,14 @@ pub fn rate(price: &Price, currency: Currency, basis: Basis<'_>) -> Result<Rated
 /// The rows of a price, with their exact sum.
 fn priced(price: &Price, currency: Currency, basis: Basis<'_>) -> Result<(Vec<RatedRow>, Decimal), Fault> {
     let rules = price.model.rules();
-    let mut rows = match &price.transform {
-        None => rules.rows(currency, basis)?,
+    let weighted = price.time_weighted.map(|weighting| weighting.apply(basis)).transpose()?;
+    let (basis, held) = weighted.map_or((basis, None), |(basis, row)| (basis, Some(row)));
+    let mut rows = Vec::from_iter(held.clone());
+    rows.extend(match &price.transform {
+        None => match &held {
+            Some(held) => held::refine(rules.rows(currency, basis)?, held)?,
+            None => rules.rows(currency, basis)?,
+        },
         Some(transform) => {
             let needs_groups = !rules.dimensions().is_empty();
             let groups = if needs_groups { transform.apply_to_groups(basis.groups()?)? } else { Vec::new() };
@@ -144,7 +165,7 @@ fn priced(price: &Price, currency: Currency, basis: Basis<'_>) -> Result<(Vec<Ra
             let (transformed, row) = transform.apply_to_basis(basis, &groups, splits.as_slice())?;
             [vec![row], rules.rows(currency, transformed)?].concat()
         }
-    };
+    });
     let used = sum_of_rows(&rows).ok_or(Fault::Overflow)?;
     let Some(commitment) = &price.commitment else {
         return Ok((rows, used));
@@ -183,6 +204,11 @@ fn name_fault(fault: Fault, price: &PriceKey, currency: Currency) -> RatingError
         Fault::NeedsSplit => RatingError::WrongBasis {
             price,
             needs: "usage by the size of its transactions",
+            given: "usage that was not measured so",
+        },
+        Fault::NeedsHeld => RatingError::WrongBasis {
+            price,
+            needs: "usage with the time for which it was held",
             given: "usage that was not measured so",
         },
         Fault::SplitDiffers => RatingError::SplitDiffers { price },

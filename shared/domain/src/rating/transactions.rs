@@ -7,6 +7,7 @@
 use super::{Fault, exact};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 
 /// Where the bounds lie: `rate_percent × amount` of a transaction is compared with them. In the meter's unit, so that the
 /// transactions can be told apart where they are stored.
@@ -55,11 +56,13 @@ impl TransactionSplit {
 
     /// Adds one transaction; `None` where the sums do not fit.
     pub fn add(&mut self, amount: Decimal) -> Option<()> {
-        let fee = exact::multiply(amount, self.terms.rate_percent)?;
         let is_sale = amount >= Decimal::ZERO;
-        let part = if is_sale && self.terms.low.is_some_and(|low| fee < low) {
+        let is_beyond = |bound: Option<Decimal>, side| {
+            is_sale && bound.is_some_and(|bound| exact::compare_product(amount, self.terms.rate_percent, bound) == side)
+        };
+        let part = if is_beyond(self.terms.low, Ordering::Less) {
             &mut self.low
-        } else if is_sale && self.terms.high.is_some_and(|high| fee > high) {
+        } else if is_beyond(self.terms.high, Ordering::Greater) {
             &mut self.high
         } else {
             &mut self.middle

@@ -95,7 +95,10 @@ impl QuantityTransform {
         let row = RatedRow::of_usage(Decimal::ZERO, None, measured, Decimal::ZERO, None)?;
         let row = row.counting(RowDetail::Transformed { divide_by: self.divide_by, round: self.round, result });
         let basis = match basis {
-            Basis::Measured(usage) => Basis::Measured(Usage { quantity: result, groups, splits, ..usage }),
+            Basis::Measured(Usage { event_count, period_seconds, share, .. }) => {
+                let held = &[];
+                Basis::Measured(Usage { quantity: result, event_count, groups, splits, held, period_seconds, share })
+            }
             Basis::Usage(_) | Basis::Share(_) => Basis::Usage(result),
         };
         Ok((basis, row))

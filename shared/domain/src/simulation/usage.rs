@@ -3,6 +3,7 @@
 
 use super::document::UsageInput;
 use super::entry::{Content, Entry, read};
+use super::held::held;
 use super::prepare::Tenant;
 use crate::error::FieldError;
 use crate::event::Identity;
@@ -30,14 +31,14 @@ struct TenantUsage {
 }
 
 /// A reading of one meter, in the order of its time.
-struct Placed {
-    time: DateTime<Utc>,
+pub(super) struct Placed {
+    pub time: DateTime<Utc>,
     /// Where the span of the quantity ends; none for what happened at an instant.
-    until: Option<DateTime<Utc>>,
+    pub until: Option<DateTime<Utc>>,
     /// The latest end of it and of all before it: where it is past a window's start, a span reaches in.
     reach: DateTime<Utc>,
     offset: usize,
-    reading: Reading,
+    pub reading: Reading,
     /// Whether it is a quantity: already an amount of the meter, and no event.
     is_quantity: bool,
 }
@@ -167,6 +168,13 @@ impl UsageLog {
             meter_version: 1,
             groups: groups.into_iter().map(group).collect::<Result<_, FieldError>>()?,
             splits,
+            held: demand
+                .held
+                .iter()
+                .map(|carry_over| {
+                    held(self.until(tenant, meter, window, cut), window, aggregation, *carry_over).ok_or_else(does_not_fit)
+                })
+                .collect::<Result<_, FieldError>>()?,
         })
     }
 
@@ -194,6 +202,14 @@ impl UsageLog {
             Some(placed) => Err(self.straddles(placed, window.end)),
             None => Ok(inside.iter().filter(move |placed| placed.offset < cut)),
         }
+    }
+
+    /// The readings before the end of a window, also those before it.
+    fn until(&self, tenant: &TenantId, meter: &MeterKey, window: Period, cut: usize) -> impl Iterator<Item = &Placed> {
+        let series = self.by_tenant.get(tenant).and_then(|tenant| tenant.by_meter.get(meter));
+        let series = series.map(Vec::as_slice).unwrap_or_default();
+        let ahead = &series[..series.partition_point(|placed| placed.time < window.end)];
+        ahead.iter().filter(move |placed| placed.offset < cut)
     }
 
     /// The dimension values of a reading; "" where it has none.

@@ -13,6 +13,7 @@ pub mod dirty;
 mod expressions;
 pub mod fence;
 pub mod groups;
+pub mod held;
 pub mod insert;
 pub mod lookup;
 pub mod partials;

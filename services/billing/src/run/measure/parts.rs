@@ -1,13 +1,15 @@
-//! What prices ask of usage beside the whole, for the windows whose plan asks: usage by dimension, and transactions told apart.
+//! What prices ask of usage beside the whole, for the windows whose plan asks: usage by dimension, transactions
+//! told apart, and what was held for a time.
 
 use super::{Refusal, Want};
 use std::collections::{BTreeMap, HashMap};
 use talea_domain::meter::MeterDefinition;
-use talea_domain::rating::{SplitTerms, TransactionSplit, UsageGroup};
+use talea_domain::rating::{Held, SplitTerms, TransactionSplit, UsageGroup};
 use talea_platform::clickhouse::ClickHouse;
 use talea_platform::usage::UsageError;
 use talea_platform::usage::billing::{Cut, UsageSpan};
 use talea_platform::usage::groups::{BilledGroups, MAX_GROUPS, billed_groups};
+use talea_platform::usage::held::billed_held;
 use talea_platform::usage::splits::billed_splits;
 
 /// What was measured beside the whole.
@@ -15,10 +17,11 @@ use talea_platform::usage::splits::billed_splits;
 pub(super) struct Parts {
     pub groups: Vec<UsageGroup>,
     pub splits: Vec<TransactionSplit>,
+    pub held: Vec<Held>,
 }
 
-/// The parts of each window that needs some, by its key: one query for each set of dimensions, and for each kind of bounds, that
-/// plans ask for.
+/// The parts of each window that needs some, by its key: one query for each set of dimensions, each kind of bounds and each way of
+/// weighing by time that plans ask for.
 pub(super) async fn parts(
     clickhouse: &ClickHouse,
     meter: &MeterDefinition,
@@ -27,6 +30,7 @@ pub(super) async fn parts(
 ) -> Result<HashMap<u32, Result<Parts, Refusal>>, UsageError> {
     let mut by_dimensions: BTreeMap<Vec<&str>, Vec<&Want<'_>>> = BTreeMap::new();
     let mut by_terms: BTreeMap<SplitTerms, Vec<&Want<'_>>> = BTreeMap::new();
+    let mut by_carrying: BTreeMap<bool, Vec<&Want<'_>>> = BTreeMap::new();
     for want in wanted {
         if !want.demand.dimensions.is_empty() {
             let dimensions = want.demand.dimensions.iter().map(String::as_str).collect();
@@ -35,11 +39,14 @@ pub(super) async fn parts(
         for terms in &want.demand.splits {
             by_terms.entry(*terms).or_default().push(want);
         }
+        for carry_over in &want.demand.held {
+            by_carrying.entry(*carry_over).or_default().push(want);
+        }
     }
     let mut parts: HashMap<u32, Result<Parts, Refusal>> = HashMap::new();
     for (dimensions, wanted) in by_dimensions {
         for (want, groups) in wanted.iter().zip(groups(clickhouse, meter, &dimensions, &wanted, cut).await?) {
-            parts.insert(want.key, groups.map(|groups| Parts { groups, splits: Vec::new() }));
+            parts.insert(want.key, groups.map(|groups| Parts { groups, ..Parts::default() }));
         }
     }
     for (terms, wanted) in by_terms {
@@ -47,6 +54,14 @@ pub(super) async fn parts(
         for (want, split) in wanted.iter().zip(splits) {
             if let Ok(parts) = parts.entry(want.key).or_insert_with(|| Ok(Parts::default())) {
                 parts.splits.push(split);
+            }
+        }
+    }
+    for (carry_over, wanted) in by_carrying {
+        let held = billed_held(clickhouse, meter, carry_over, &spans(&wanted), cut).await?;
+        for (want, held) in wanted.iter().zip(held) {
+            if let Ok(parts) = parts.entry(want.key).or_insert_with(|| Ok(Parts::default())) {
+                parts.held.push(held);
             }
         }
     }

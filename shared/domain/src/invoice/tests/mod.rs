@@ -114,6 +114,7 @@ fn figures(usage: &[(&str, &str)]) -> BTreeMap<MeterKey, UsageFigure> {
                 meter_version: 1,
                 groups: Vec::new(),
                 splits: Vec::new(),
+                held: Vec::new(),
             };
             (MeterKey::parse(meter).unwrap(), figure)
         })

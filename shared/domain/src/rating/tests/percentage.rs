@@ -74,7 +74,7 @@ fn check_transactions(model: &str, transform: &str, amounts: &[&str], expect: &[
     }
     let quantity = amounts.iter().map(|amount| decimal(amount)).sum();
     let event_count = amounts.len() as u64;
-    let usage = Usage { quantity, event_count, groups: &[], splits: &splits, share: Fraction::WHOLE };
+    let usage = Usage { splits: &splits, ..Usage::of(quantity, event_count) };
     check_price(&price, Basis::Measured(usage), expect);
 }
 
@@ -142,6 +142,6 @@ fn bounds_are_refused_where_they_cannot_be_told() {
         r#""transform": {"divide_by": "0.001"}"#,
         &["/model"],
     );
-    let amounts = Usage { quantity: Decimal::ONE, event_count: 1, groups: &[], splits: &[], share: Fraction::WHOLE };
+    let amounts = Usage::of(Decimal::ONE, 1);
     check_error(BOUNDED, "USD", Basis::Measured(amounts), "price p is for usage by the size of its transactions");
 }

@@ -2,7 +2,7 @@
 
 use crate::money::{format_amount, group_thousands};
 use crate::plan::{Amounts, Price, PriceModel};
-use crate::rating::{Rounding, Tier};
+use crate::rating::{Rounding, Tier, TimeWeighting};
 use rust_decimal::Decimal;
 use std::collections::BTreeMap;
 
@@ -23,7 +23,15 @@ pub fn price(price: &Price) -> String {
         };
         format!("{}{}", bound("at least", &commitment.minimum), bound("at most", &commitment.maximum))
     });
-    format!("{}{}{}", model(&price.model), transform.unwrap_or_default(), commitment.unwrap_or_default())
+    let held = match price.time_weighted {
+        None => "",
+        Some(TimeWeighting { carry_over: false }) => ", by the share of the period in which they were held",
+        Some(TimeWeighting { carry_over: true }) => {
+            ", by the share of the period in which they were held, also those from before"
+        }
+    };
+    let (transform, commitment) = (transform.unwrap_or_default(), commitment.unwrap_or_default());
+    format!("{}{held}{transform}{commitment}", model(&price.model))
 }
 
 fn model(model: &PriceModel) -> String {
@@ -39,7 +47,13 @@ fn model(model: &PriceModel) -> String {
             format!("{}per unit of `{}`: {}", included(price.included), price.meter, tiers(&price.tiers))
         }
         PriceModel::Volume(price) => {
-            format!("all units of `{}` at the price of the tier they end in: {}", price.meter, tiers(&price.tiers))
+            let included = included(price.included);
+            let (meter, tiers) = (&price.meter, tiers(&price.tiers));
+            format!("{included}all units of `{meter}` at the price of the tier they end in: {tiers}")
+        }
+        PriceModel::PerDuration(price) => {
+            let (included, amount) = (included(price.included), amounts(&price.unit_amount));
+            format!("{included}{amount} per {} of `{}`", price.per.as_str(), price.meter)
         }
         PriceModel::Package(price) => {
             let free = match price.free_packages {
