@@ -91,7 +91,8 @@ pub async fn transactions_are_told_apart_as_one_by_one(clickhouse: &ClickHouse) 
 /// What is held, by sums, counts and distinct values, with and without what came before each span.
 pub async fn what_is_held_is_counted_second_by_second(clickhouse: &ClickHouse) {
     let (mut dice, rows, next) = stored(clickhouse, 43).await;
-    for (index, aggregation) in [Aggregation::Sum, Aggregation::Count, Aggregation::UniqueCount].into_iter().enumerate() {
+    for (index, aggregation) in [Aggregation::Sum, Aggregation::Count, Aggregation::UniqueCount].into_iter().enumerate()
+    {
         let meter = meter(&mut dice, &format!("m{index}"), aggregation);
         let spans = random_spans(&mut dice, &next);
         let up_to = random_cut(&mut dice, &next);

@@ -26,7 +26,9 @@ fn faults(index: usize, price: &Price, meter: &MeterDefinition) -> Vec<FieldErro
         let way_out = "price by transaction a meter that sums, or leave the bounds out";
         faults.push(FieldError::new(format!("/prices/{index}/model/meter"), reason, way_out));
     }
-    if price.time_weighted.is_some() && !matches!(meter.aggregation, Aggregation::Count | Aggregation::Sum | Aggregation::UniqueCount) {
+    if price.time_weighted.is_some()
+        && !matches!(meter.aggregation, Aggregation::Count | Aggregation::Sum | Aggregation::UniqueCount)
+    {
         let reason = format!("is {} of usage, which has no parts that are held each for its time", meter.aggregation);
         let way_out = "weigh by time a meter that counts, sums or counts distinct values";
         faults.push(FieldError::new(format!("/prices/{index}/model/meter"), reason, way_out));

@@ -1,7 +1,8 @@
 //! The price models by name. To add one: write its file under [`crate::rating`], and name it here.
 
 use crate::rating::{
-    Dynamic, Flat, Graduated, GraduatedPercentage, Matrix, Package, PerUnit, PerDuration, Percentage, PricingRules, Volume,
+    Dynamic, Flat, Graduated, GraduatedPercentage, Matrix, Package, PerDuration, PerUnit, Percentage, PricingRules,
+    Volume,
 };
 use serde::{Deserialize, Serialize};
 

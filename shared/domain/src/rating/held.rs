@@ -71,7 +71,8 @@ impl TimeWeighting {
 pub(super) fn refine(rows: Vec<RatedRow>, held: &RatedRow) -> Result<Vec<RatedRow>, Fault> {
     let Some(RowDetail::Held { period_seconds, result }) = held.detail else { return Ok(rows) };
     let refined = |row: RatedRow| {
-        let is_linear = matches!(row.detail, None | Some(RowDetail::Tier { .. } | RowDetail::Percent | RowDetail::Carried));
+        let is_linear =
+            matches!(row.detail, None | Some(RowDetail::Tier { .. } | RowDetail::Percent | RowDetail::Carried));
         if !is_linear || row.share.is_some() || exact::sum([result, -row.from]) != Some(row.quantity) {
             return Some(row);
         }

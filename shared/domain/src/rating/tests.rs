@@ -205,7 +205,14 @@ fn any_graduated() -> impl Strategy<Value = Price> {
         let (tiers, included) = (tiers.collect(), Decimal::new(included, 3));
         let meter = MeterKey::parse("m").unwrap();
         let model = crate::plan::PriceModel::Graduated(Graduated { meter, tiers, included });
-        Price { key: PriceKey::parse("p").unwrap(), name: "P".into(), model, transform: None, time_weighted: None, commitment: None }
+        Price {
+            key: PriceKey::parse("p").unwrap(),
+            name: "P".into(),
+            model,
+            transform: None,
+            time_weighted: None,
+            commitment: None,
+        }
     })
 }
 

@@ -172,7 +172,8 @@ impl UsageLog {
                 .held
                 .iter()
                 .map(|carry_over| {
-                    held(self.until(tenant, meter, window, cut), window, aggregation, *carry_over).ok_or_else(does_not_fit)
+                    held(self.until(tenant, meter, window, cut), window, aggregation, *carry_over)
+                        .ok_or_else(does_not_fit)
                 })
                 .collect::<Result<_, FieldError>>()?,
         })

@@ -37,9 +37,17 @@ fn a_seat_counts_from_its_change_to_the_end() {
     check_held(
         WEIGHTED,
         &[("10", "2024-03-01T00:00:00Z"), ("5", "2024-04-16T00:00:00Z"), ("-2", "2024-04-28T00:00:00Z")],
-        &["held 31,881,600 unit seconds / 2,592,000 of the period = 12.3", "12.3 x 10.00 USD = 123.00 USD", "123.00 USD"],
+        &[
+            "held 31,881,600 unit seconds / 2,592,000 of the period = 12.3",
+            "12.3 x 10.00 USD = 123.00 USD",
+            "123.00 USD",
+        ],
     );
-    check_held(WEIGHTED, &[], &["held 0 unit seconds / 2,592,000 of the period = 0", "0 x 10.00 USD = 0.00 USD", "0.00 USD"]);
+    check_held(
+        WEIGHTED,
+        &[],
+        &["held 0 unit seconds / 2,592,000 of the period = 0", "0 x 10.00 USD = 0.00 USD", "0.00 USD"],
+    );
     // A third has no end and is kept to 18 decimals; parts of a second do not count.
     check_held(
         WEIGHTED,

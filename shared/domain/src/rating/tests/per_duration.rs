@@ -19,7 +19,11 @@ fn a_part_of_the_priced_unit_costs_its_part() {
     check_usage(GPU, "0.125", &["0.125 seconds x 0.36 USD per hour = 0.0000125 USD", "0.00 USD"]);
     check_usage(DAYS, "1.5", &["1.5 days x 0.50 USD per hour = 18.00 USD", "18.00 USD"]);
     // A third has no end; the sixth of a cent that is missing to it is nowhere.
-    check_usage(&GPU.replace("0.36", "0.10"), "1200", &["1,200 seconds x 0.10 USD per hour = 0.033333333333333333 USD", "0.03 USD"]);
+    check_usage(
+        &GPU.replace("0.36", "0.10"),
+        "1200",
+        &["1,200 seconds x 0.10 USD per hour = 0.033333333333333333 USD", "0.03 USD"],
+    );
 }
 
 #[test]

@@ -22,11 +22,9 @@ fn any_flat_amount() -> impl Strategy<Value = crate::plan::Amounts> {
 
 fn any_volume() -> impl Strategy<Value = PriceModel> {
     any_graduated().prop_map(|price| match price.model {
-        PriceModel::Graduated(graduated) => PriceModel::Volume(Volume {
-            meter: meter(),
-            tiers: graduated.tiers,
-            included: graduated.included,
-        }),
+        PriceModel::Graduated(graduated) => {
+            PriceModel::Volume(Volume { meter: meter(), tiers: graduated.tiers, included: graduated.included })
+        }
         other => other,
     })
 }
@@ -39,7 +37,9 @@ fn any_package() -> impl Strategy<Value = PriceModel> {
 }
 
 fn any_per_duration() -> impl Strategy<Value = PriceModel> {
-    let unit = || prop::sample::select(vec![DurationUnit::Second, DurationUnit::Minute, DurationUnit::Hour, DurationUnit::Day]);
+    let unit = || {
+        prop::sample::select(vec![DurationUnit::Second, DurationUnit::Minute, DurationUnit::Hour, DurationUnit::Day])
+    };
     (unit(), unit(), any_unit_amount(), 0..1_000_i64).prop_map(|(measured_in, per, unit_amount, included)| {
         let (meter, included) = (meter(), Decimal::from(included));
         // Of a shorter unit by a longer one, so that amounts stay as small as those of other models.
