@@ -143,6 +143,8 @@ fn document(input: &BillInput<'_>, lines: Vec<InvoiceLine>) -> Result<Invoice, I
         taxes: Vec::new(),
         tax,
         total: subtotal.checked_add(tax)?,
+        credits: Vec::new(),
+        amount_due: None,
         finalized_at: None,
     })
 }

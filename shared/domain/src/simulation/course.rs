@@ -3,6 +3,7 @@
 
 use super::entry::Entry;
 use super::prepare::{Prepared, Tenant};
+use super::wallets::Wallets;
 use crate::error::FieldError;
 use crate::id::MeterKey;
 use crate::invoice::{
@@ -208,14 +209,15 @@ impl<'p> Course<'p> {
         if stretches.is_empty() { Vec::new() } else { self.lines.iter().filter(covers).cloned().collect() }
     }
 
-    /// Closes the next moment; answers its invoice, where it has one. `numbers` counts those that are taken.
-    pub fn close(&mut self, numbers: &mut u64) -> Result<Option<Arc<Invoice>>, FieldError> {
+    /// Closes the next moment; answers its invoice, where it has one, paid by the wallets as far as they can. `numbers` counts
+    /// those that are taken.
+    pub fn close(&mut self, numbers: &mut u64, wallets: &mut Wallets) -> Result<Option<Arc<Invoice>>, FieldError> {
         let Some(Closing { moment, at, wave }) = self.next.take() else {
             return Ok(None);
         };
         let drafted = self.draft(&moment, at)?;
         let is_issued = drafted.invoice.is_owed(&self.prepared.settings) || self.was_drafted(&moment, at)?;
-        let Drafted { invoice, usage, late, cut } = drafted;
+        let Drafted { mut invoice, usage, late, cut } = drafted;
         for (window, usage) in late {
             self.windows[window].usage.extend(usage);
         }
@@ -226,6 +228,7 @@ impl<'p> Course<'p> {
         if is_issued {
             *numbers += 1;
             let number = format_number(&self.prepared.settings.series, None, *numbers);
+            wallets.pay(&mut invoice, at).map_err(|error| self.refused(error))?;
             let invoice = finalize(invoice, number, at).map_err(|error| self.refused(error))?;
             self.lines.extend(invoice.lines.iter().map(BilledLine::from));
             issued = Some(Arc::new(invoice));

@@ -4,6 +4,7 @@ mod examples;
 mod pricing;
 mod properties;
 mod refusals;
+mod wallets;
 mod words;
 
 use super::*;

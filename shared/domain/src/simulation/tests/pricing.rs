@@ -1,6 +1,6 @@
 //! `docs/pricing.md`: the examples as a page for people, generated and compared.
 
-use super::*;
+use super::{wallets, *};
 use crate::invoice::Invoice;
 use crate::money::group_thousands;
 use crate::period::{Interval, zone::local};
@@ -85,6 +85,12 @@ fn command(document: &SimulationDocument, entry: &TimelineEntry) -> String {
     if let Some(cancel) = &entry.cancel {
         return format!("{of} is cancelled, `{}`", word(cancel.mode));
     }
+    if let Some(grant) = &entry.grant_credit {
+        return wallets::granted(grant, print);
+    }
+    if let Some(top_up) = &entry.top_up {
+        return format!("the order of wallet `{}` is paid", top_up.wallet);
+    }
     let there = commands::COMMANDS.iter().find(|command| (command.is_there)(entry)).unwrap();
     format!("{of} {}", there.name.replace('_', " ")).trim_start().to_owned()
 }
@@ -142,6 +148,9 @@ fn show(page: &mut String, view: &View, is_one_of_many: bool) {
                 .unwrap();
         }
     }
+    for wallet in &view.wallets {
+        wallets::wallet(page, wallet, print);
+    }
     for unbilled in &view.unbilled_usage {
         writeln!(page, "\nNot billed: `{}`, {}.", unbilled.usage, unbilled.reason).unwrap();
     }
@@ -158,6 +167,7 @@ fn document(page: &mut String, invoice: &Invoice) {
         writeln!(page, "| {}{explained} | {} |", line.description, line.amount).unwrap();
     }
     writeln!(page, "| **Total** | **{}** |", invoice.total).unwrap();
+    wallets::credits(page, invoice);
 }
 
 /// UTC, as short as it is exact.
