@@ -52,8 +52,9 @@ fn usage_line(
     if figure.event_count == 0 && rated.amount.is_zero() {
         return Ok(None);
     }
-    let lineage = measured_lineage(input.plan, price, window, figure);
-    let line = Draft { kind: LineKind::Usage, quantity: figure.quantity, rated, before: None, lineage };
+    let quantity = rated.held_quantity().unwrap_or(figure.quantity);
+    let lineage = measured_lineage(input.plan, price, window, figure, quantity);
+    let line = Draft { kind: LineKind::Usage, quantity, rated, before: None, lineage };
     Ok(Some(line.finish(price, input.subscription.zone)?))
 }
 
@@ -94,10 +95,11 @@ pub(super) fn adjustment_line(
     if rated.amount == before.amount {
         return Ok(None);
     }
-    let change = sum_exact([figure.quantity, -before.quantity]).ok_or_else(|| overflow(price))?;
+    let quantity = rated.held_quantity().unwrap_or(figure.quantity);
+    let change = sum_exact([quantity, -before.quantity]).ok_or_else(|| overflow(price))?;
     let lineage = Lineage {
         previous_quantity: Some(before.quantity),
-        ..measured_lineage(remeasured.plan, price, remeasured.window, figure)
+        ..measured_lineage(remeasured.plan, price, remeasured.window, figure, quantity)
     };
     let line = Draft { kind: LineKind::Adjustment, quantity: change, rated, before: Some(before), lineage };
     Ok(Some(line.finish(price, input.subscription.zone)?))
@@ -115,18 +117,15 @@ fn rate_usage(
     window: Period,
     figure: &UsageFigure,
 ) -> Result<Rated, InvoiceError> {
+    let full = input.subscription.anchor()?.period_containing(window.start)?;
     // Only a commitment depends on how much of its period the window is.
     let share = match &price.commitment {
         None => Fraction::WHOLE,
-        Some(_) => {
-            let full = input.subscription.anchor()?.period_containing(window.start)?;
-            ServedPeriod { full, served: window }.share(input.subscription.zone)?
-        }
+        Some(_) => ServedPeriod { full, served: window }.share(input.subscription.zone)?,
     };
     let is_now = input.moment.closes.is_some_and(|period| period.served == window);
-    let free = free_units(input.terms.coupons, price, window, is_now, figure.quantity)?;
-    let quantity = free.priced;
-    let usage = Usage { quantity, event_count: figure.event_count, groups: &figure.groups, share };
+    let free = free_units(input.terms.coupons, price, input.subscription.currency, window, is_now, figure.quantity)?;
+    let usage = Usage { quantity: free.priced, ..figure.rated(share, full) };
     let rated = rate(price, input.subscription.currency, Basis::Measured(usage))?;
     Ok(Rated { rows: [free.rows, rated.rows].concat(), ..rated })
 }
@@ -179,10 +178,16 @@ fn lineage(plan: &PlanVersion, price: &Price, window: Period) -> Lineage {
     }
 }
 
-fn measured_lineage(plan: &PlanVersion, price: &Price, window: Period, figure: &UsageFigure) -> Lineage {
+fn measured_lineage(
+    plan: &PlanVersion,
+    price: &Price,
+    window: Period,
+    figure: &UsageFigure,
+    quantity: Decimal,
+) -> Lineage {
     Lineage {
         meter_version: Some(figure.meter_version),
-        measured_quantity: Some(figure.quantity),
+        measured_quantity: Some(quantity),
         cut: figure.cut.clone(),
         event_count: Some(figure.event_count),
         digest: Some(figure.digest.clone()),

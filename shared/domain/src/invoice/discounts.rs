@@ -36,17 +36,18 @@ pub(super) struct FreeUnits {
     pub rows: Vec<RatedRow>,
 }
 
-/// Takes the free units of a window off its usage; `is_now` where the window is billed for the first time. A price by
-/// dimension is left as it is: nobody could say which of its parts were free.
+/// Takes the free units of a window off its usage; `is_now` where the window is billed for the first time. A price that looks
+/// at parts of the usage (by dimension, by transaction, by time) is left as it is: nobody could say which parts were free.
 pub(super) fn free_units(
     coupons: &[AppliedCoupon],
     price: &Price,
+    currency: Currency,
     window: Period,
     is_now: bool,
     quantity: Decimal,
 ) -> Result<FreeUnits, RatingError> {
     let mut free = FreeUnits { priced: quantity, rows: Vec::new() };
-    if coupons.is_empty() || !price.dimensions().is_empty() {
+    if coupons.is_empty() || !takes_free_units(price, currency) {
         return Ok(free);
     }
     for applied in in_order(coupons) {
@@ -68,6 +69,11 @@ pub(super) fn free_units(
         }
     }
     Ok(free)
+}
+
+fn takes_free_units(price: &Price, currency: Currency) -> bool {
+    let is_split = !price.model.rules().split(currency, Decimal::ONE).is_ok_and(|terms| terms.is_none());
+    price.dimensions().is_empty() && price.time_weighted.is_none() && !is_split
 }
 
 /// One entry for each coupon, in the order of their keys.

@@ -1,10 +1,13 @@
 //! One table for each price model, and what holds for all of them.
 
 mod commitment;
+mod currencies;
 mod dynamic;
 mod graduated_percentage;
+mod held;
 mod matrix;
 mod package;
+mod per_duration;
 mod percentage;
 mod properties;
 mod transform;
@@ -42,7 +45,7 @@ fn check_usage(model: &str, quantity: &str, expect: &[&str]) {
 
 /// Rates usage with the number of its events.
 fn check_events(model: &str, quantity: &str, event_count: u64, expect: &[&str]) {
-    let usage = Usage { quantity: decimal(quantity), event_count, groups: &[], share: Fraction::WHOLE };
+    let usage = Usage::of(decimal(quantity), event_count);
     check(model, "USD", Basis::Measured(usage), expect);
 }
 
@@ -207,6 +210,7 @@ fn any_graduated() -> impl Strategy<Value = Price> {
             name: "P".into(),
             model,
             transform: None,
+            time_weighted: None,
             commitment: None,
             tax_category: None,
         }

@@ -14,6 +14,7 @@ mod coupons;
 mod course;
 mod document;
 mod entry;
+mod held;
 mod parse;
 mod prepare;
 mod result;
