@@ -2,6 +2,7 @@
 
 use askama::Template;
 use chrono::{DateTime, Utc};
+use talea_domain::credit::CreditApplied;
 use talea_domain::invoice::{Invoice, InvoiceLine, InvoiceStatus};
 use talea_domain::money::{Money, format_amount, group_thousands};
 use talea_domain::party::Party;
@@ -19,6 +20,9 @@ struct Page<'a> {
     subtotal: String,
     taxes: Vec<(String, String)>,
     total: String,
+    /// What prepaid credits pay, and what is left.
+    credits: Vec<(String, String)>,
+    due: Option<String>,
     lines: Vec<Line<'a>>,
 }
 
@@ -57,10 +61,20 @@ pub fn page(invoice: &Invoice) -> Result<String, askama::Error> {
         subtotal: money(invoice.subtotal),
         taxes,
         total: money(invoice.total),
+        credits: invoice.credits.iter().map(credit).collect(),
+        due: invoice.amount_due.map(money),
         lines: invoice.lines.iter().map(|line| shown(line, invoice.zone)).collect(),
         invoice,
     };
     page.render()
+}
+
+/// With the units that were taken, where the wallet is not in money.
+fn credit(credit: &CreditApplied) -> (String, String) {
+    let units = credit.units.zip(credit.unit.as_ref());
+    let units = units.map(|(units, unit)| format!(", {} {unit}", group_thousands(units.to_decimal(), 0)));
+    let paid = format!("-{}", money(credit.amount));
+    (format!("{}{}", credit.description, units.unwrap_or_default()), paid)
 }
 
 fn shown(line: &InvoiceLine, zone: TimeZone) -> Line<'_> {
