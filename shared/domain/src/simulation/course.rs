@@ -1,6 +1,7 @@
 //! One subscription on its way: what of it is billed, what comes next, and the closing of a moment. What decides is the
 //! domain's own ([`next_moment`], [`closes_at`], [`assemble`], [`finalize`]); this only remembers, as the stores do for real.
 
+use super::entry::Entry;
 use super::prepare::{Prepared, Tenant};
 use super::wallets::Wallets;
 use crate::error::FieldError;
@@ -14,6 +15,7 @@ use crate::subscription::{BillMoment, COLLECT_HOURS, ServedPeriod, Subscription,
 use chrono::{DateTime, Duration, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
+use std::ops::Range;
 use std::sync::Arc;
 
 pub(super) struct Course<'p> {
@@ -115,8 +117,8 @@ impl<'p> Course<'p> {
         let (ended_at, last) = (self.state.ended_at?, self.last?);
         let log = &self.prepared.log;
         let mut late = log.between(&self.state.tenant, last.cut, log.entries.len());
-        let first =
-            late.find(|entry| self.window_of(entry.time).is_some() && entry.meters.iter().any(|it| self.bills(it)))?;
+        let changes = |entry: &&Entry| entry.meters.iter().any(|meter| !self.windows_of(entry.time, meter).is_empty());
+        let first = late.find(changes)?;
         let at = first.known_at.max(last.at.checked_add_signed(Duration::hours(COLLECT_HOURS))?);
         Some(self.closing(after_end(&self.state, ended_at, last.revision + 1), at))
     }
@@ -125,10 +127,17 @@ impl<'p> Course<'p> {
         self.plan.prices.iter().any(|price| price.meter() == Some(meter))
     }
 
-    fn window_of(&self, instant: DateTime<Utc>) -> Option<usize> {
-        let after = self.windows.partition_point(|window| window.period.served.start <= instant);
-        let index = after.checked_sub(1)?;
-        self.windows[index].period.served.contains(instant).then_some(index)
+    /// The closed windows whose usage an event changes: the one in which it lies, and all later ones where it carries over.
+    fn windows_of(&self, instant: DateTime<Utc>, meter: &MeterKey) -> Range<usize> {
+        if !self.bills(meter) {
+            return 0..0;
+        }
+        let first = self.windows.partition_point(|window| window.period.served.end <= instant);
+        if self.plan.demand(meter, self.state.currency).carries_over() {
+            return first..self.windows.len();
+        }
+        let is_inside = self.windows.get(first).is_some_and(|window| window.period.served.contains(instant));
+        first..first + usize::from(is_inside)
     }
 
     /// The usage of a window by everything its plan bills, inside a cut.
@@ -138,7 +147,8 @@ impl<'p> Course<'p> {
     }
 
     fn figure(&self, meter: &MeterKey, window: Period, cut: usize) -> Result<UsageFigure, FieldError> {
-        self.prepared.log.figure(&self.state.tenant, meter, window, cut)
+        let demand = self.plan.demand(meter, self.state.currency);
+        self.prepared.log.figure(&self.state.tenant, meter, &demand, window, cut)
     }
 
     /// Closed windows into which usage has come since they were last measured, measured again whole, each with the meters
@@ -148,8 +158,8 @@ impl<'p> Course<'p> {
         let mut changed: BTreeSet<(usize, &MeterKey)> = BTreeSet::new();
         if !self.windows.is_empty() {
             for entry in self.prepared.log.between(&self.state.tenant, from, cut) {
-                if let Some(window) = self.window_of(entry.time) {
-                    changed.extend(entry.meters.iter().filter(|meter| self.bills(meter)).map(|meter| (window, meter)));
+                for meter in &entry.meters {
+                    changed.extend(self.windows_of(entry.time, meter).map(|window| (window, meter)));
                 }
             }
         }

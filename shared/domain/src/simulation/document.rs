@@ -13,6 +13,7 @@ use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor, value::StrDeserializer};
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// The grace of a document that names none, in hours: the deployment's default.
@@ -210,6 +211,9 @@ pub struct UsageInput {
     /// In the meter's unit, as text.
     #[serde(default, with = "crate::money::optional_decimal")]
     pub quantity: Option<Decimal>,
+    /// Of a quantity: by the name of the dimension, `{"model": "large"}`; one that is not named is "".
+    #[serde(default)]
+    pub dimensions: BTreeMap<String, String>,
     #[serde(default)]
     pub event: Option<Box<RawValue>>,
     /// When it came to Talea: when it happened, unless said. Later than the closing of its period, it is late usage.

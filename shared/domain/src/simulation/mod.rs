@@ -13,6 +13,7 @@ mod commands;
 mod course;
 mod document;
 mod entry;
+mod held;
 mod parse;
 mod prepare;
 mod result;

@@ -62,6 +62,12 @@ impl Prepared {
         let tenants = tenants(document, &mut faults);
         let wallets = wallets::prepare(document, &tenants, &mut faults);
         let meters = meters(std::mem::take(&mut document.meters), &mut faults);
+        for (index, plan) in plans.iter().enumerate() {
+            let found = plan.unmeasured(|price| meters.get(price.meter()?));
+            faults.extend(
+                found.into_iter().map(|fault| FieldError { field: format!("/plans/{index}{}", fault.field), ..fault }),
+            );
+        }
         let log = UsageLog::new(std::mem::take(&mut document.usage), meters, &tenants, &mut faults);
         let mut order: Vec<usize> = (0..document.timeline.len()).collect();
         order.sort_by_key(|place| document.timeline[*place].at);

@@ -5,6 +5,7 @@ mod pricing;
 mod properties;
 mod refusals;
 mod wallets;
+mod words;
 
 use super::*;
 use std::path::{Path, PathBuf};
