@@ -2,6 +2,7 @@
 
 use askama::Template;
 use chrono::{DateTime, Utc};
+use talea_domain::credit::CreditApplied;
 use talea_domain::invoice::{DiscountRow, Invoice, InvoiceLine, InvoiceStatus, TaxRow};
 use talea_domain::money::{Money, MoneyError, format_amount, group_thousands};
 use talea_domain::party::Party;
@@ -21,6 +22,9 @@ struct Page<'a> {
     discounts: Vec<(&'a str, String, &'a [String])>,
     taxes: Vec<(String, String)>,
     total: String,
+    /// What prepaid credits pay, and what is left.
+    credits: Vec<(String, String)>,
+    due: Option<String>,
     lines: Vec<Line<'a>>,
 }
 
@@ -68,6 +72,8 @@ pub fn page<'a>(invoice: &'a Invoice) -> Result<String, askama::Error> {
             .map_err(askama::Error::custom)?,
         taxes,
         total: money(invoice.total),
+        credits: invoice.credits.iter().map(credit).collect(),
+        due: invoice.amount_due.map(money),
         lines: invoice.lines.iter().map(|line| shown(line, invoice.zone)).collect(),
         invoice,
     };
@@ -81,6 +87,14 @@ fn tax_of(row: &TaxRow) -> String {
     let where_and_what = if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) };
     let included = if row.included { ", included" } else { "" };
     format!("{} {} %{where_and_what}{included}, on {}", row.name, row.rate_percent.normalize(), money(row.base))
+}
+
+/// With the units that were taken, where the wallet is not in money.
+fn credit(credit: &CreditApplied) -> (String, String) {
+    let units = credit.units.zip(credit.unit.as_ref());
+    let units = units.map(|(units, unit)| format!(", {} {unit}", group_thousands(units.to_decimal(), 0)));
+    let paid = format!("-{}", money(credit.amount));
+    (format!("{}{}", credit.description, units.unwrap_or_default()), paid)
 }
 
 fn shown(line: &InvoiceLine, zone: TimeZone) -> Line<'_> {

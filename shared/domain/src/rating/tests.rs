@@ -5,6 +5,7 @@ mod currencies;
 mod dynamic;
 mod graduated_percentage;
 mod held;
+mod laws;
 mod matrix;
 mod package;
 mod per_duration;
