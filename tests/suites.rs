@@ -239,7 +239,7 @@ mod of_the_log {
 mod of_the_whole_path {
     use super::{LogChoice, has_kafka};
     mod rules {
-        pub use crate::billing::{closing, dimensions, finance, held, late, lifecycle, once, wallets};
+        pub use crate::billing::{closing, dimensions, finance, held, late, lifecycle, once, terms, wallets};
         pub use crate::events::{answers, counting, failures, pages, poison, status, values, window, windows_of_usage};
         pub use crate::quota::{checks, onboarding, policy, signals};
         pub use crate::recovery::{backlog, crash, kill, shutdown, stuck};
@@ -343,6 +343,9 @@ mod of_the_whole_path {
             credits_pay_what_is_issued_and_end_when_all_is_billed
             runs_at_once_spend_a_credit_once
             the_database_holds_the_ledger_to_its_balance
+        }
+        terms {
+            a_coupon_and_a_tax_make_the_exact_invoice_and_are_used_once
         }
         once { runs_at_once_issue_each_document_once }
         finance {

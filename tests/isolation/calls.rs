@@ -1,6 +1,6 @@
 //! Calls made from the server's own OpenAPI document, so that a new route is tried or fails the test.
 
-use super::tenants::{Names, onboarding, plan};
+use super::tenants::{Names, coupon, onboarding, plan};
 use crate::harness::stage::START;
 use crate::harness::{Answer, TestServer, event};
 use reqwest::Method;
@@ -74,6 +74,7 @@ fn value(route: &Route, name: &str, names: &Names) -> Given {
         "place" => named(&names.place),
         "source" if is_below("/v1/usage") => Given::Neutral("raw"),
         "line" | "amount" | "version" => Given::Neutral("1"),
+        "coupon" => Given::Neutral("welcome"),
         "feature" | "meter" => Given::Neutral("tokens"),
         "plan" => Given::Neutral("metered"),
         "format" => Given::Neutral("csv"),
@@ -101,6 +102,13 @@ fn body(route: &Route, names: &Names) -> Value {
         ("POST", "/v1/keys" | "/v1/tenants/{tenant_id}/keys") => json!({ "label": "another", "scopes": ["read"] }),
         ("PUT", "/v1/tenants/{tenant_id}/entitlements/{feature}/limit") => json!({ "amount": "50000" }),
         ("POST", "/v1/subscriptions/{id}/cancel") => json!({ "mode": "period_end" }),
+        ("POST", "/v1/subscriptions/{id}/coupons") => json!({ "coupon": "welcome" }),
+        ("POST", "/v1/coupons") => coupon(),
+        ("PUT", "/v1/tax-rates") => {
+            let rate = json!({ "name": "VAT", "jurisdiction": { "country": "DE" }, "rate_percent": "19" });
+            json!({ "seller": { "country": "DE" }, "rates": [rate] })
+        }
+        ("PUT", "/v1/tenants/{tenant_id}/tax") => json!({ "jurisdiction": { "country": "DE" } }),
         ("POST", "/v1/billing/runs") => json!({}),
         ("POST", "/v1/meters") => {
             json!({ "key": "tokens", "event_type": "api.call", "aggregation": "sum", "field": "/tokens" })

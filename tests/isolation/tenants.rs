@@ -1,6 +1,7 @@
 //! Two tenants with one of everything, and the names by which a call can mean a thing of one of them.
 
 use crate::harness::{Stage, TestServer, event, eventually};
+use reqwest::Method;
 use serde_json::{Value, json};
 use talea_domain::tenant::Scope;
 
@@ -77,12 +78,28 @@ impl World {
             let path = format!("/v1/wallets/{}/grants", wallet["id"].as_str().expect("an id"));
             server.post(&path, &json!({ "amount": "1", "kind": "promotional" })).await.ok();
         }
+        server.post("/v1/coupons", &coupon()).await.ok();
+        for tenant in ["alpha", "bravo"] {
+            let found = server.get("/v1/subscriptions", &[("tenant_id", tenant)]).await.ok();
+            let path = format!("/v1/subscriptions/{}/coupons", found["data"][0]["id"].as_str().expect("an id"));
+            server.post(&path, &json!({ "coupon": "welcome" })).await.ok();
+            let reason = if tenant == "bravo" { MARKER } else { "certificate 7" };
+            let profile = json!({ "jurisdiction": { "country": "DE" }, "exemptions": [{ "reason": reason }] });
+            let path = format!("/v1/tenants/{tenant}/tax");
+            server.send(server.request(Method::PUT, &path, &server.admin).json(&profile)).await.ok();
+        }
         server.post("/v1/billing/runs", &json!({})).await.ok();
         let my_key = stage.key(&Scope::ALL, Some("alpha")).await;
         let mine = names(&server, "alpha").await;
         let theirs = names(&server, "bravo").await;
         Self { server, mine, theirs, my_key }
     }
+}
+
+/// A coupon that both tenants use.
+pub fn coupon() -> Value {
+    json!({ "key": "welcome", "name": "Welcome", "kind": { "type": "percentage", "percent": "10" },
+        "duration": { "type": "forever" } })
 }
 
 pub fn plan() -> Value {

@@ -11,7 +11,7 @@ use talea_platform::postgres::{Databases, OwnerPool, Target};
 use talea_platform::projections::{RebuildReport, TABLES, rebuild};
 
 /// One of each type, in an order in which they can happen.
-const GOLDEN: [(&str, &str); 22] = [
+const GOLDEN: [(&str, &str); 27] = [
     ("topic.created.v1", include_str!("../../schemas/golden/journal/topic.created.v1.json")),
     ("meter.defined.v1", include_str!("../../schemas/golden/journal/meter.defined.v1.json")),
     ("plan.published.v1", include_str!("../../schemas/golden/journal/plan.published.v1.json")),
@@ -22,6 +22,10 @@ const GOLDEN: [(&str, &str); 22] = [
     ("quota.limit_changed.v1", include_str!("../../schemas/golden/journal/quota.limit_changed.v1.json")),
     ("quota.signalled.v1", include_str!("../../schemas/golden/journal/quota.signalled.v1.json")),
     ("tenant.state_desired.v1", include_str!("../../schemas/golden/journal/tenant.state_desired.v1.json")),
+    ("coupon.created.v1", include_str!("../../schemas/golden/journal/coupon.created.v1.json")),
+    ("coupon.applied.v1", include_str!("../../schemas/golden/journal/coupon.applied.v1.json")),
+    ("tax_rates.changed.v1", include_str!("../../schemas/golden/journal/tax_rates.changed.v1.json")),
+    ("tenant.tax_profile_changed.v1", include_str!("../../schemas/golden/journal/tenant.tax_profile_changed.v1.json")),
     ("invoice.drafted.v1", include_str!("../../schemas/golden/journal/invoice.drafted.v1.json")),
     ("invoice.finalized.v1", include_str!("../../schemas/golden/journal/invoice.finalized.v1.json")),
     ("period.closed.v1", include_str!("../../schemas/golden/journal/period.closed.v1.json")),
@@ -32,12 +36,13 @@ const GOLDEN: [(&str, &str); 22] = [
     ("credit.returned.v1", include_str!("../../schemas/golden/journal/credit.returned.v1.json")),
     ("credit.rolled_over.v1", include_str!("../../schemas/golden/journal/credit.rolled_over.v1.json")),
     ("credit.expired.v1", include_str!("../../schemas/golden/journal/credit.expired.v1.json")),
+    ("coupon.removed.v1", include_str!("../../schemas/golden/journal/coupon.removed.v1.json")),
     ("subscription.cancelled.v1", include_str!("../../schemas/golden/journal/subscription.cancelled.v1.json")),
     ("api_key.revoked.v1", include_str!("../../schemas/golden/journal/api_key.revoked.v1.json")),
 ];
 
 /// Decisions whose scope is everybody's.
-const GLOBAL: [&str; 4] = ["topic.", "meter.", "plan.", "invoice.settings"];
+const GLOBAL: [&str; 6] = ["topic.", "meter.", "plan.", "invoice.settings", "coupon.created", "tax_rates."];
 
 fn golden() -> Vec<Decision> {
     let one_of_each = GOLDEN.iter().map(|(type_name, payload)| {

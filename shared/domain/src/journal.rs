@@ -14,11 +14,13 @@ pub use payload::{
 use crate::credit::{
     CreditConsumed, CreditExpired, CreditGranted, CreditReturned, CreditRolledOver, TopUpOrder, Wallet,
 };
+use crate::discount::{Coupon, CouponApplied, CouponRemoved};
 use crate::entitlement::{LimitChanged, Signal};
 use crate::invoice::Invoice;
 use crate::meter::MeterDefinition;
 use crate::plan::PlanVersion;
 use crate::subscription::Subscription;
+use crate::tax::{TaxProfileChanged, TaxSettings};
 use crate::tenant::Tenant;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -71,6 +73,16 @@ pub enum JournalEvent {
     CreditReturned(CreditReturned),
     #[serde(rename = "credit.top_up_ordered.v1")]
     CreditTopUpOrdered(TopUpOrder),
+    #[serde(rename = "coupon.created.v1")]
+    CouponCreated(Coupon),
+    #[serde(rename = "coupon.applied.v1")]
+    CouponApplied(CouponApplied),
+    #[serde(rename = "coupon.removed.v1")]
+    CouponRemoved(CouponRemoved),
+    #[serde(rename = "tax_rates.changed.v1")]
+    TaxRatesChanged(TaxSettings),
+    #[serde(rename = "tenant.tax_profile_changed.v1")]
+    TaxProfileChanged(TaxProfileChanged),
 }
 
 /// The one thing whose history a decision continues. Versions count from 1 in each stream of each tenant.
@@ -120,6 +132,11 @@ impl JournalEvent {
             Self::CreditRolledOver(_) => "credit.rolled_over.v1",
             Self::CreditReturned(_) => "credit.returned.v1",
             Self::CreditTopUpOrdered(_) => "credit.top_up_ordered.v1",
+            Self::CouponCreated(_) => "coupon.created.v1",
+            Self::CouponApplied(_) => "coupon.applied.v1",
+            Self::CouponRemoved(_) => "coupon.removed.v1",
+            Self::TaxRatesChanged(_) => "tax_rates.changed.v1",
+            Self::TaxProfileChanged(_) => "tenant.tax_profile_changed.v1",
         }
     }
 
@@ -140,6 +157,11 @@ impl JournalEvent {
             Self::QuotaSignalled(signal) => ("quota", signal.feature.to_string()),
             Self::LimitChanged(change) => ("limit", change.feature.to_string()),
             Self::TopicCreated(topic) => ("topic", topic.topic.clone()),
+            Self::CouponCreated(coupon) => ("coupon", coupon.key.to_string()),
+            Self::CouponApplied(applied) => ("subscription", applied.subscription_id.to_string()),
+            Self::CouponRemoved(removed) => ("subscription", removed.subscription_id.to_string()),
+            Self::TaxRatesChanged(_) => ("settings", "taxes".to_owned()),
+            Self::TaxProfileChanged(changed) => ("tax_profile", changed.tenant_id.to_string()),
             Self::WalletCreated(wallet) => ("wallet", wallet.id.to_string()),
             Self::CreditGranted(granted) => ("wallet", granted.grant.wallet.to_string()),
             Self::CreditConsumed(consumed) => ("wallet", consumed.wallet_id.to_string()),
@@ -175,6 +197,11 @@ impl JournalEvent {
             Self::CreditRolledOver(payload) => serde_json::to_string(payload),
             Self::CreditReturned(payload) => serde_json::to_string(payload),
             Self::CreditTopUpOrdered(payload) => serde_json::to_string(payload),
+            Self::CouponCreated(payload) => serde_json::to_string(payload),
+            Self::CouponApplied(payload) => serde_json::to_string(payload),
+            Self::CouponRemoved(payload) => serde_json::to_string(payload),
+            Self::TaxRatesChanged(payload) => serde_json::to_string(payload),
+            Self::TaxProfileChanged(payload) => serde_json::to_string(payload),
         }
     }
 

@@ -20,5 +20,6 @@ pub mod runtime;
 pub mod secret;
 pub mod telemetry;
 pub mod tenants;
+pub mod terms;
 pub mod usage;
 pub mod worker;

@@ -1,19 +1,23 @@
-//! Billing's HTTP routes: the catalogue of plans, subscriptions, invoices, wallets, runs.
+//! Billing's HTTP routes: the catalogue of plans and coupons, taxes, subscriptions, invoices, wallets, runs.
 
+mod coupons;
 mod events;
 mod invoice;
 mod invoices;
 mod plans;
 mod runs;
 mod subscriptions;
+mod taxes;
 mod upcoming;
 mod wallets;
 
 use crate::context::Context;
 use std::sync::Arc;
 use talea_domain::id::TenantId;
-use talea_domain::tenant::Scope;
+use talea_domain::journal::JournalEvent;
+use talea_domain::tenant::{Scope, TenantScope};
 use talea_platform::http::{Caller, Problem};
+use talea_platform::journal::{self, AppendError, Decision};
 use talea_platform::postgres::Tx;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -25,6 +29,11 @@ pub fn routes(context: Arc<Context>) -> OpenApiRouter {
         .routes(routes!(subscriptions::start, subscriptions::list))
         .routes(routes!(subscriptions::show))
         .routes(routes!(subscriptions::cancel))
+        .routes(routes!(subscriptions::apply_coupon, subscriptions::list_coupons))
+        .routes(routes!(subscriptions::remove_coupon))
+        .routes(routes!(coupons::offer, coupons::list))
+        .routes(routes!(taxes::put_rates, taxes::rates))
+        .routes(routes!(taxes::put_profile, taxes::profile))
         .routes(routes!(upcoming::upcoming))
         .routes(routes!(invoices::list))
         .routes(routes!(invoice::show))
@@ -48,6 +57,31 @@ async fn reading(context: &Context, caller: &Caller, asked: Option<&TenantId>) -
         None => databases.operator.begin(caller.all_tenants()?).await,
     }
     .map_err(Problem::internal)
+}
+
+/// Records a decision that holds for every tenant.
+async fn record_global(
+    context: &Context,
+    caller: &Caller,
+    mut tx: Tx,
+    expected_version: Option<i64>,
+    event: JournalEvent,
+) -> Result<(), Problem> {
+    let now = context.now();
+    let decision = Decision {
+        tenant: TenantScope::Global,
+        expected_version,
+        event,
+        effective_at: now,
+        recorded_at: now,
+        actor: caller.actor(),
+        idempotency_key: None,
+    };
+    match journal::append(&mut tx, vec![decision]).await {
+        Ok(_) => tx.commit().await.map_err(Problem::internal),
+        Err(conflict @ AppendError::Conflict { .. }) => Err(Problem::conflict(conflict.to_string())),
+        Err(error) => Err(Problem::internal(error)),
+    }
 }
 
 /// Finance, or whoever reads usage: both need to know what is sold.

@@ -1,8 +1,12 @@
 //! Subscriptions: started, also in the past; cancelled at once or when their period ends.
 
+mod coupons;
 mod instant;
 mod start;
 
+pub use coupons::{
+    __path_apply_coupon, __path_list_coupons, __path_remove_coupon, apply_coupon, list_coupons, remove_coupon,
+};
 pub use start::{__path_start, start};
 
 use super::reading;

@@ -4,6 +4,7 @@ use super::Candidate;
 use super::billed;
 use super::credits::Purses;
 use super::measure::{Measured, measure};
+use super::terms::Terms;
 use crate::catalogue::Catalogue;
 use crate::context::Context;
 use talea_domain::invoice::{BillInput, BillTerms, Invoice, InvoiceError, Remeasured, assemble, verify};
@@ -41,12 +42,14 @@ pub async fn assemble_all(
     let mut tx = context.platform.databases.worker.begin().await?;
     let parties = billed::parties(&mut tx, candidates).await?;
     let mut purses = Purses::load(&mut tx, candidates.iter().map(|it| &it.subscription.tenant)).await?;
+    let terms = Terms::load(&mut tx, candidates).await?;
     tx.commit().await?;
     let documents = candidates.iter().zip(measured).map(|(candidate, measured)| {
         let measured = measured?;
         let tenant = &candidate.subscription.tenant;
         let bill_to = parties.get(tenant).cloned().unwrap_or_else(|| Party::named(tenant.as_str()));
-        let mut invoice = document(context, candidate, &measured, &bill_to).map_err(|error| error.to_string())?;
+        let mut invoice = document(context, candidate, &measured, &bill_to, terms.of(candidate))
+            .map_err(|error| error.to_string())?;
         purses.pay(&mut invoice, context.now()).map_err(|error| error.to_string())?;
         Ok(Assembled { invoice, remeasured: measured.remeasured.into_keys().collect() })
     });
@@ -58,6 +61,7 @@ fn document(
     candidate: &Candidate,
     measured: &Measured,
     bill_to: &Party,
+    terms: BillTerms<'_>,
 ) -> Result<Invoice, InvoiceError> {
     let remeasured: Vec<Remeasured<'_>> = measured
         .remeasured
@@ -73,7 +77,7 @@ fn document(
         remeasured: &remeasured,
         settings: &context.settings,
         bill_to,
-        terms: BillTerms::default(),
+        terms,
     })?;
     verify(&invoice)?;
     Ok(invoice)

@@ -14,6 +14,7 @@ mod draft;
 mod due;
 mod measure;
 mod summary;
+mod terms;
 
 pub use summary::{Refused, Summary};
 

@@ -70,15 +70,18 @@ pub(super) fn tax(
         TaxTerms::Answered(answer) => answered(answer, currency, &nets),
         TaxTerms::Rates { settings, profiles: [] } => {
             let printed: Vec<TaxProfile> = TaxProfile::of_party(bill_to).into_iter().collect();
-            by_rates(settings, &printed, currency, zone, lines, &nets)
+            by_rates(settings, &printed, false, currency, zone, lines, &nets)
         }
-        TaxTerms::Rates { settings, profiles } => by_rates(settings, profiles, currency, zone, lines, &nets),
+        TaxTerms::Rates { settings, profiles } => {
+            by_rates(settings, profiles, bill_to.tax_id.is_some(), currency, zone, lines, &nets)
+        }
     }
 }
 
 fn by_rates(
     settings: &TaxSettings,
     profiles: &[TaxProfile],
+    has_tax_id: bool,
     currency: Currency,
     zone: TimeZone,
     lines: &[InvoiceLine],
@@ -86,7 +89,7 @@ fn by_rates(
 ) -> Result<Taxed, InvoiceError> {
     let mut groups: Vec<Group<'_>> = Vec::new();
     for (line, net) in lines.iter().zip(nets).filter(|(_, net)| !net.amount.is_zero()) {
-        let found = treatment(settings, profiles, line.tax_category.as_ref(), tax_day(line, zone)?)?;
+        let found = treatment(settings, profiles, has_tax_id, line.tax_category.as_ref(), tax_day(line, zone)?)?;
         for kind in Kind::of(&found) {
             match groups.iter_mut().find(|group| group.kind == kind) {
                 Some(group) => group.lines.push(*net),

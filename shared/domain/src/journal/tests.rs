@@ -2,7 +2,7 @@ use super::*;
 use std::collections::BTreeSet;
 
 /// Every type that was ever stored, with a payload as it was stored. A line is added here and never taken away.
-const GOLDEN: [(&str, &str); 22] = [
+const GOLDEN: [(&str, &str); 27] = [
     ("tenant.created.v1", include_str!("../../../../schemas/golden/journal/tenant.created.v1.json")),
     ("tenant.state_desired.v1", include_str!("../../../../schemas/golden/journal/tenant.state_desired.v1.json")),
     ("api_key.created.v1", include_str!("../../../../schemas/golden/journal/api_key.created.v1.json")),
@@ -28,6 +28,14 @@ const GOLDEN: [(&str, &str); 22] = [
     ("credit.rolled_over.v1", include_str!("../../../../schemas/golden/journal/credit.rolled_over.v1.json")),
     ("credit.returned.v1", include_str!("../../../../schemas/golden/journal/credit.returned.v1.json")),
     ("credit.top_up_ordered.v1", include_str!("../../../../schemas/golden/journal/credit.top_up_ordered.v1.json")),
+    ("coupon.created.v1", include_str!("../../../../schemas/golden/journal/coupon.created.v1.json")),
+    ("coupon.applied.v1", include_str!("../../../../schemas/golden/journal/coupon.applied.v1.json")),
+    ("coupon.removed.v1", include_str!("../../../../schemas/golden/journal/coupon.removed.v1.json")),
+    ("tax_rates.changed.v1", include_str!("../../../../schemas/golden/journal/tax_rates.changed.v1.json")),
+    (
+        "tenant.tax_profile_changed.v1",
+        include_str!("../../../../schemas/golden/journal/tenant.tax_profile_changed.v1.json"),
+    ),
 ];
 
 /// Written again, an old payload says the same: no field was renamed, dropped or read as something else.

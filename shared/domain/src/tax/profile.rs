@@ -10,15 +10,14 @@ use serde::{Deserialize, Serialize};
 
 const MAX_EXEMPTIONS: usize = 20;
 
-/// A customer as the tax office sees it, from a day on.
+/// A customer as the tax office sees it, from a day on. It holds no personal data: the tax id stands with the party, which can
+/// be erased.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TaxProfile {
     pub jurisdiction: Jurisdiction,
-    /// VAT or other registration number of a business.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tax_id: Option<String>,
-    /// Whether a business with a tax id owes the tax of a supply from another country of the union itself.
+    /// Whether, as a business, it owes the tax of a supply from another country of the union itself; only with a tax id on
+    /// its printed address.
     #[serde(default = "reverse_charge", skip_serializing_if = "is_reverse_charge")]
     pub reverse_charge: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -67,12 +66,12 @@ impl Exemption {
 }
 
 impl TaxProfile {
-    /// What the printed address tells of a customer without a profile: the country alone. A tax id counts only where
-    /// somebody put it into a profile.
+    /// What the printed address tells of a customer without a profile: the country alone. A tax id counts only for who has
+    /// a profile.
     pub fn of_party(party: &Party) -> Option<Self> {
         let country = party.country.clone()?;
         let jurisdiction = Jurisdiction { country, region: None };
-        Some(Self { jurisdiction, tax_id: None, reverse_charge: true, exemptions: Vec::new(), valid_from: None })
+        Some(Self { jurisdiction, reverse_charge: false, exemptions: Vec::new(), valid_from: None })
     }
 
     /// Every fault, each with its pointer.
@@ -80,9 +79,6 @@ impl TaxProfile {
         let mut found = Vec::new();
         let mut faults = Faults::new(&mut found);
         check_place(&self.jurisdiction, &mut faults.below("jurisdiction"));
-        if let Some(tax_id) = &self.tax_id {
-            faults.below("tax_id").line_of_text(tax_id);
-        }
         let mut exemptions = faults.below("exemptions");
         let is_short = self.exemptions.len() <= MAX_EXEMPTIONS;
         exemptions.require(is_short, "is too long", &format!("send at most {MAX_EXEMPTIONS}"));

@@ -41,12 +41,13 @@ pub struct NoTaxRate {
     pub day: NaiveDate,
 }
 
-/// How a line is taxed whose tax point is `day`: an exemption first, then reverse charge, then the rates of the customer's
+/// How a line is taxed whose tax point is `day`; `has_tax_id` tells whether the customer's printed address has one. An exemption first, then reverse charge, then the rates of the customer's
 /// place. A customer in the union whose country has no rates is taxed where the seller is (Directive 2006/112/EC, article
 /// 59c: the seller is below the threshold, or would have registered there); one outside is not taxed.
 pub fn treatment<'a>(
     settings: &'a TaxSettings,
     profiles: &[TaxProfile],
+    has_tax_id: bool,
     category: Option<&TaxCategory>,
     day: NaiveDate,
 ) -> Result<Treatment<'a>, NoTaxRate> {
@@ -59,7 +60,7 @@ pub fn treatment<'a>(
     }
     let is_abroad = place.country != settings.seller.country;
     let is_in_union = settings.is_in_union(&place.country) && settings.is_in_union(&settings.seller.country);
-    let owes_itself = profile.is_some_and(|profile| profile.reverse_charge && profile.tax_id.is_some());
+    let owes_itself = has_tax_id && profile.is_some_and(|profile| profile.reverse_charge);
     if is_abroad && is_in_union && owes_itself {
         return untaxed(UntaxedReason::ReverseCharge);
     }

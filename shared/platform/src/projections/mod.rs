@@ -12,6 +12,7 @@ mod quota;
 mod rebuild;
 mod subscriptions;
 mod tenants;
+mod terms;
 
 pub use rebuild::{RebuildError, RebuildReport, TableReport, rebuild};
 
@@ -22,7 +23,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 /// The tables that follow from the journal alone.
-pub const TABLES: [&str; 17] = [
+pub const TABLES: [&str; 22] = [
     "tenants",
     "meters",
     "plan_versions",
@@ -40,6 +41,11 @@ pub const TABLES: [&str; 17] = [
     "credit_grants",
     "credit_orders",
     "ledger_entries",
+    "coupons",
+    "subscription_coupons",
+    "coupon_redemptions",
+    "tax_settings",
+    "tax_profiles",
 ];
 
 /// Projects decisions, given in the order of their positions.
@@ -48,6 +54,7 @@ pub async fn project(connection: &mut PgConnection, recorded: &[Recorded]) -> Re
     catalogue::project(connection, recorded).await?;
     subscriptions::project(connection, recorded).await?;
     invoices::project(connection, recorded).await?;
+    terms::project(connection, recorded).await?;
     periods::project(connection, recorded).await?;
     quota::project(connection, recorded).await?;
     api_keys::project(connection, recorded).await?;
