@@ -1,8 +1,10 @@
 //! Plans: what is sold, at which prices and within which limits. A sold version never changes: a change is a new version.
 
+mod book;
 mod model;
 pub mod validate;
 
+pub use book::PlanBook;
 pub use model::PriceModel;
 
 use crate::entitlement::{Limit, QuotaPolicy, StaticEntitlement};

@@ -85,7 +85,7 @@ impl QuantityTransform {
         let row = row.counting(RowDetail::Transformed { divide_by: self.divide_by, round: self.round, result });
         let basis = match basis {
             Basis::Measured(usage) => Basis::Measured(Usage { quantity: result, groups, ..usage }),
-            Basis::Usage(_) | Basis::Share(_) => Basis::Usage(result),
+            Basis::Usage(_) | Basis::Share(_) | Basis::Bought { .. } => Basis::Usage(result),
         };
         Ok((basis, row))
     }
