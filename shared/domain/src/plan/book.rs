@@ -5,7 +5,7 @@ use crate::id::PlanKey;
 
 /// Finds a version of a plan. Implemented by whatever holds plans: the catalogue of a bill run, the document of a
 /// simulation, a plain list.
-pub trait PlanBook {
+pub trait PlanBook: Sync {
     fn version(&self, key: &PlanKey, version: u32) -> Option<&PlanVersion>;
 }
 

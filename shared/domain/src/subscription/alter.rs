@@ -80,7 +80,7 @@ impl Request<'_> {
     fn reactivate(&self) -> Result<Change, SubscriptionError> {
         let ended_at = self.state.ended_at.ok_or(SubscriptionError::HasNoEnd)?;
         let at = self.at.max(ended_at);
-        if let Some(billed_until) = self.billed_until.filter(|until| at > ended_at && at <= *until) {
+        if let Some(billed_until) = self.billed_until.filter(|until| ended_at <= *until && at <= *until) {
             return Err(SubscriptionError::PeriodsAreBilled { billed_until });
         }
         self.fixed(self.plain(at, Alteration::Reactivated { ended_at }))

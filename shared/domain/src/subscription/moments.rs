@@ -7,7 +7,7 @@ use super::sold::{find, metered};
 use super::timeline::{Clock, Segment};
 use super::{Change, InvoiceTiming, Subscription, TimelineError};
 use crate::id::{MeterKey, SubscriptionId};
-use crate::period::{Fraction, MAX_PERIODS, Period, PeriodError, zone::day_of};
+use crate::period::{BillingAnchor, Fraction, MAX_PERIODS, Period, PeriodError, zone::day_of};
 use crate::plan::{PlanBook, Timing};
 use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize};
@@ -348,6 +348,49 @@ impl Subscription {
         let full = segment.anchor.period_containing(instant)?;
         let end = full.end.min(segment.until).min(self.end());
         Ok(Some(ServedPeriod { full, served: Period::new(full.start.max(segment.from), end) }))
+    }
+
+    /// What fixes its billing periods at an instant.
+    pub fn anchor_at(&self, instant: DateTime<Utc>) -> Result<BillingAnchor, PeriodError> {
+        Ok(self.segment_at(instant)?.anchor)
+    }
+
+    /// The full billing periods that share an instant with `range`, in order.
+    pub fn periods_between(&self, range: Period) -> Result<Vec<Period>, PeriodError> {
+        let segments = self.segments()?;
+        let mut periods = Vec::new();
+        for (index, segment) in segments.iter().enumerate() {
+            let from = if index == 0 { range.start } else { segment.from };
+            let until = segments.get(index + 1).map_or(range.end, |next| next.from);
+            if let Some(inside) = range.intersect(&Period::new(from, until)) {
+                let own = segment.anchor.periods_between(inside)?.into_iter();
+                periods.extend(own.filter_map(|period| match index {
+                    0 => Some(Period::new(period.start, period.end.min(until.max(period.start)))),
+                    _ => period.intersect(&Period::new(segment.from, until)),
+                }));
+            }
+        }
+        Ok(periods)
+    }
+
+    /// The earliest instant at which its next bill moment can be, whatever its plans sell; none when everything is billed.
+    pub fn due_from(&self, progress: Progress) -> Result<Option<DateTime<Utc>>, PeriodError> {
+        let pending = self.changes.get(progress.changes..).unwrap_or_default();
+        let mut next = None;
+        for segment in self.segments()? {
+            let until = segment.until.min(self.end());
+            if until <= segment.from || progress.until.is_some_and(|billed| until <= billed) {
+                continue;
+            }
+            let at = match progress.until.filter(|billed| *billed >= segment.from) {
+                None => segment.from,
+                Some(billed) => segment.anchor.period_containing(billed)?.end.min(until),
+            };
+            next = Some(at);
+            break;
+        }
+        let waits = |change: &&Change| next.is_none() || change.invoice == InvoiceTiming::Now;
+        Ok(pending.iter().filter(waits).map(known_at).chain(next).min())
     }
 
     /// When the period that holds an instant ends, whether the subscription still runs then or not.

@@ -11,7 +11,7 @@ use super::{Change, Subscription};
 use crate::id::{AddOnKey, PlanKey, PriceKey};
 use crate::period::{Alignment, BillingAnchor, Interval, Period, PeriodError, zone::day_of};
 use chrono::{DateTime, Utc};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What holds at an instant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,6 +93,18 @@ impl Subscription {
     /// What holds at an instant; none while it is not running.
     pub fn terms_at(&self, instant: DateTime<Utc>) -> Option<Terms> {
         self.is_active(instant).then(|| self.terms(&self.in_order(), Clock::Effective, instant))
+    }
+
+    /// Every plan that it was, is or will be on, add-ons among them.
+    pub fn plans(&self) -> BTreeSet<(PlanKey, u32)> {
+        let own = (self.plan.clone(), self.plan_version);
+        let later = self.changes.iter().filter_map(|change| match &change.what {
+            Alteration::PlanChanged { plan, plan_version, .. } | Alteration::AddOnAdded { plan, plan_version, .. } => {
+                Some((plan.clone(), *plan_version))
+            }
+            _ => None,
+        });
+        std::iter::once(own).chain(later).collect()
     }
 
     /// The plan that held just before an instant: the first one before the start, the last one after the end.

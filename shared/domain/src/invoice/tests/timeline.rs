@@ -67,7 +67,7 @@ impl Ledger {
     }
 
     /// The same subscription, as if everything had been known from the beginning and nothing were billed yet.
-    fn from_scratch(&self) -> Self {
+    fn known_from_the_start(&self) -> Self {
         Self { progress: Progress::default(), lines: Vec::new(), ..self.clone() }
     }
 
@@ -197,7 +197,7 @@ fn operation() -> impl Strategy<Value = Operation> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(192))]
+    #![proptest_config(ProptestConfig::with_cases(3000))]
     #[test]
     fn all_documents_together_say_what_the_final_timeline_owes(
         operations in prop::collection::vec(operation(), 1..50),
@@ -229,7 +229,7 @@ proptest! {
         }
         let end = now + Duration::days(500);
         ledger.advance(end);
-        let mut known = ledger.from_scratch();
+        let mut known = ledger.known_from_the_start();
         known.advance(end);
         prop_assert_eq!(ledger.sums(), known.sums(), "{:#?}\n{:#?}\n{:#?}", ledger.state, ledger.describe(), known.describe());
         // To rate everything again finds nothing.
