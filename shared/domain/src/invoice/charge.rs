@@ -4,7 +4,7 @@ use super::assemble::{BillInput, UsageFigure};
 use super::{BilledLine, InvoiceError, InvoiceLine, LineKind, Lineage};
 use crate::money::{Money, MoneyError, format_amount, group_thousands};
 use crate::period::{Fraction, Period, PeriodError, TimeZone, zone::day_of};
-use crate::rating::{Basis, Rated, RatingError, Usage, explain, rate, sum_exact, sum_of_rows};
+use crate::rating::{Basis, Rated, RatingError, explain, rate, sum_exact, sum_of_rows};
 use crate::subscription::{Part, ServedPeriod, Sold};
 use chrono::Duration;
 use rust_decimal::Decimal;
@@ -31,12 +31,15 @@ pub(super) fn recurring_line(
     };
     let all = sold.hull().or_else(|| hull(earlier)).unwrap_or(period.served);
     let span = if is_credit { unused(input, sold, period, all)? } else { all };
+    // An end credits the rest of its own period, in which nothing else begins.
+    let starts_elsewhere = span.start != period.served.start && !(is_credit && input.moment.is_last);
+    let period_start = starts_elsewhere.then_some(period.served.start);
     let line = Draft {
         kind,
         quantity: sold.parts.last().map_or(Decimal::ZERO, |part| part.quantity),
         rated,
         before: (!earlier.is_empty()).then_some(billed),
-        lineage: lineage(sold, span),
+        lineage: Lineage { period_start, ..lineage(sold, span) },
         is_change: true,
     };
     Ok(Some(line.finish(sold, input.subscription.zone)?))
@@ -61,14 +64,9 @@ pub(super) fn usage_line(
     if figure.event_count == 0 && rated.amount.is_zero() {
         return Ok(None);
     }
-    let line = Draft {
-        kind: LineKind::Usage,
-        quantity: figure.quantity,
-        rated,
-        before: None,
-        lineage: measured_lineage(sold, window, figure),
-        is_change: false,
-    };
+    let quantity = rated.held_quantity().unwrap_or(figure.quantity);
+    let lineage = measured_lineage(sold, window, figure, quantity);
+    let line = Draft { kind: LineKind::Usage, quantity, rated, before: None, lineage, is_change: false };
     Ok(Some(line.finish(sold, input.subscription.zone)?))
 }
 
@@ -88,8 +86,10 @@ pub(super) fn adjustment_line(
     if rated.amount == before.amount {
         return Ok(None);
     }
-    let change = sum_exact([figure.quantity, -before.quantity]).ok_or_else(|| overflow(sold))?;
-    let lineage = Lineage { previous_quantity: Some(before.quantity), ..measured_lineage(sold, window, figure) };
+    let quantity = rated.held_quantity().unwrap_or(figure.quantity);
+    let change = sum_exact([quantity, -before.quantity]).ok_or_else(|| overflow(sold))?;
+    let lineage =
+        Lineage { previous_quantity: Some(before.quantity), ..measured_lineage(sold, window, figure, quantity) };
     let line = Draft { kind: LineKind::Adjustment, quantity: change, rated, before: Some(before), lineage, is_change };
     Ok(Some(line.finish(sold, input.subscription.zone)?))
 }
@@ -145,8 +145,8 @@ fn rate_usage(
         None => Fraction::WHOLE,
         Some(_) => period.share(window, input.subscription)?,
     };
-    let usage = Usage { quantity: figure.quantity, event_count: figure.event_count, groups: &figure.groups, share };
-    Ok(rate(&sold.price, input.subscription.currency, Basis::Measured(usage))?)
+    let usage = Basis::Measured(figure.rated(share, period.full));
+    Ok(rate(&sold.price, input.subscription.currency, usage)?)
 }
 
 fn overflow(sold: &Sold<'_>) -> RatingError {
@@ -181,6 +181,7 @@ fn lineage(sold: &Sold<'_>, window: Period) -> Lineage {
         add_on: sold.identity.add_on.clone(),
         overridden_by: sold.identity.overridden_by,
         window,
+        period_start: None,
         meter: sold.price.meter().cloned(),
         meter_version: None,
         measured_quantity: None,
@@ -191,10 +192,10 @@ fn lineage(sold: &Sold<'_>, window: Period) -> Lineage {
     }
 }
 
-fn measured_lineage(sold: &Sold<'_>, window: Period, figure: &UsageFigure) -> Lineage {
+fn measured_lineage(sold: &Sold<'_>, window: Period, figure: &UsageFigure, quantity: Decimal) -> Lineage {
     Lineage {
         meter_version: Some(figure.meter_version),
-        measured_quantity: Some(figure.quantity),
+        measured_quantity: Some(quantity),
         cut: figure.cut.clone(),
         event_count: Some(figure.event_count),
         digest: Some(figure.digest.clone()),

@@ -5,6 +5,7 @@ use crate::money::Money;
 use crate::period::Period;
 use crate::rating::RatedRow;
 use crate::subscription::PriceIdentity;
+use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
@@ -75,6 +76,9 @@ pub struct Lineage {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overridden_by: Option<u32>,
     pub window: Period,
+    /// Where the billing period begins to be served that the line belongs to, if not with the line's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub period_start: Option<DateTime<Utc>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub meter: Option<MeterKey>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -115,6 +119,8 @@ impl Lineage {
 pub struct BilledLine {
     pub kind: LineKind,
     pub identity: PriceIdentity,
+    /// An instant of the billing period that it belongs to.
+    pub belongs_to: DateTime<Utc>,
     /// The line's `period`.
     pub period: Period,
     pub quantity: Decimal,
@@ -126,6 +132,7 @@ impl From<&InvoiceLine> for BilledLine {
         Self {
             kind: line.kind,
             identity: line.lineage.identity(),
+            belongs_to: line.lineage.period_start.unwrap_or(line.period.start),
             period: line.period,
             quantity: line.quantity,
             amount: line.amount,

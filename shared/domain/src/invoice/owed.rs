@@ -201,7 +201,7 @@ fn about<'a>(
 ) -> Result<Vec<&'a BilledLine>, InvoiceError> {
     let cover = input.subscription.cover(period)?;
     let is_about = |line: &&BilledLine| {
-        kinds.contains(&line.kind) && cover.contains(line.period.start) && line.period.end <= period.full.end
+        kinds.contains(&line.kind) && cover.contains(line.belongs_to) && line.period.end <= period.full.end
     };
     Ok(input.billed.iter().filter(is_about).collect())
 }

@@ -1,18 +1,20 @@
 //! One subscription on its way: what of it is billed, what comes next, and the closing of a moment. What decides is the
 //! domain's own ([`next_moment`], [`closes_at`], [`assemble`], [`finalize`]); this only remembers, as the stores do for real.
 
+use super::entry::Entry;
 use super::prepare::{Prepared, Tenant};
+use super::wallets::Wallets;
 use crate::error::FieldError;
 use crate::id::MeterKey;
 use crate::invoice::{BillInput, BilledLine, Invoice, UsageFigure, assemble, finalize, format_number, verify};
 use crate::period::Period;
 use crate::plan::PlanVersion;
 use crate::subscription::{
-    BillMoment, COLLECT_HOURS, Progress, ServedPeriod, Subscription, UsageNeed, after_end, closes_at, next_moment,
-    usage_needs,
+    BillMoment, COLLECT_HOURS, Progress, ServedPeriod, Subscription, TimelineError, UsageNeed, after_end, closes_at,
+    demand, next_moment, usage_needs,
 };
 use chrono::{DateTime, Duration, Utc};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::Arc;
 
@@ -24,6 +26,8 @@ pub(super) struct Course<'p> {
     pub state: Subscription,
     recorded_at: DateTime<Utc>,
     pub progress: Progress,
+    /// Whether usage of one of its plans carries over into later windows.
+    carries_over: bool,
     pub windows: Vec<ClosedWindow>,
     /// The lines of its issued invoices.
     pub lines: Vec<BilledLine>,
@@ -72,6 +76,7 @@ impl<'p> Course<'p> {
             state,
             recorded_at,
             progress: Progress::default(),
+            carries_over: false,
             windows: Vec::new(),
             lines: Vec::new(),
             last: None,
@@ -89,6 +94,9 @@ impl<'p> Course<'p> {
 
     /// Finds what is closed next, and when.
     fn schedule(&mut self) -> Result<(), FieldError> {
+        let plans = self.state.plans().into_iter().filter_map(|(key, version)| self.prepared.plan(&key, Some(version)));
+        let mut prices = plans.flat_map(|plan| &plan.prices);
+        self.carries_over = prices.any(|price| price.time_weighted.is_some_and(|weighting| weighting.carry_over));
         let moment = next_moment(&self.state, self.prepared, self.progress).map_err(|error| self.refused(error))?;
         self.next = match moment {
             Some(moment) => {
@@ -120,7 +128,7 @@ impl<'p> Course<'p> {
         let (ended_at, last) = (self.state.ended_at?, self.last?);
         let log = &self.prepared.log;
         let mut late = log.between(&self.state.tenant, last.cut, log.entries.len());
-        let first = late.find(|entry| self.window_of(entry.time).is_some() && self.pays(&entry.meters, entry.time))?;
+        let first = late.find(|entry| self.changed_by(entry).is_ok_and(|changed| !changed.is_empty()))?;
         let at = first.known_at.max(last.at.checked_add_signed(Duration::hours(COLLECT_HOURS))?);
         Some(self.closing(after_end(&self.state, ended_at, last.revision + 1), at))
     }
@@ -138,6 +146,28 @@ impl<'p> Course<'p> {
         self.windows[index].period.served.contains(instant).then_some(index)
     }
 
+    /// What of closed periods an event changes: the windows in which it lies, and later ones into which it carries over.
+    fn changed_by(&self, entry: &Entry) -> Result<Vec<UsageNeed>, TimelineError> {
+        let first = self.windows.partition_point(|window| window.period.served.end <= entry.time);
+        let mut changed = Vec::new();
+        for window in &self.windows[first..] {
+            let begins_later = window.period.served.start > entry.time;
+            if begins_later && !self.carries_over {
+                break;
+            }
+            for need in usage_needs(&self.state, self.prepared, window.period.served)? {
+                let reaches = need.window.contains(entry.time)
+                    || (need.window.start > entry.time
+                        && self.carries_over
+                        && demand(&self.state, self.prepared, &need)?.carries_over());
+                if reaches && entry.meters.contains(&need.meter) {
+                    changed.push(need);
+                }
+            }
+        }
+        Ok(changed)
+    }
+
     /// The usage of a span by everything that is billed in it, inside a cut.
     pub fn usage(&self, within: Period, cut: usize) -> Result<BTreeMap<UsageNeed, UsageFigure>, FieldError> {
         let needs = usage_needs(&self.state, self.prepared, within).map_err(|error| self.refused(error))?;
@@ -145,7 +175,8 @@ impl<'p> Course<'p> {
     }
 
     fn figure(&self, need: &UsageNeed, cut: usize) -> Result<UsageFigure, FieldError> {
-        self.prepared.log.figure(&self.state.tenant, &need.meter, need.window, cut)
+        let demand = demand(&self.state, self.prepared, need).map_err(|error| self.refused(error))?;
+        self.prepared.log.figure(&self.state.tenant, &need.meter, &demand, need.window, cut)
     }
 
     /// What of closed periods is to be measured again, because usage has come since it was last measured.
@@ -155,17 +186,11 @@ impl<'p> Course<'p> {
         if self.windows.is_empty() {
             return Ok(late);
         }
-        let mut needs: BTreeMap<usize, BTreeSet<UsageNeed>> = BTreeMap::new();
         for entry in self.prepared.log.between(&self.state.tenant, from, cut) {
-            let Some(window) = self.window_of(entry.time) else { continue };
-            if let std::collections::btree_map::Entry::Vacant(vacant) = needs.entry(window) {
-                let served = self.windows[window].period.served;
-                vacant.insert(usage_needs(&self.state, self.prepared, served).map_err(|error| self.refused(error))?);
-            }
-            let concerns = |need: &&UsageNeed| need.window.contains(entry.time) && entry.meters.contains(&need.meter);
-            for need in needs[&window].iter().filter(concerns) {
-                if !late.contains_key(need) {
-                    late.insert(need.clone(), self.figure(need, cut)?);
+            for need in self.changed_by(entry).map_err(|error| self.refused(error))? {
+                if !late.contains_key(&need) {
+                    let figure = self.figure(&need, cut)?;
+                    late.insert(need, figure);
                 }
             }
         }
@@ -213,14 +238,15 @@ impl<'p> Course<'p> {
         }
     }
 
-    /// Closes the next moment; answers its invoice, where it has one. `numbers` counts those that are taken.
-    pub fn close(&mut self, numbers: &mut u64) -> Result<Option<Arc<Invoice>>, FieldError> {
+    /// Closes the next moment; answers its invoice, where it has one, paid by the wallets as far as they can. `numbers` counts
+    /// those that are taken.
+    pub fn close(&mut self, numbers: &mut u64, wallets: &mut Wallets) -> Result<Option<Arc<Invoice>>, FieldError> {
         let Some(Closing { moment, at, wave }) = self.next.take() else {
             return Ok(None);
         };
         let drafted = self.draft(&moment, at)?;
         let is_issued = drafted.invoice.is_owed(&self.prepared.settings) || self.was_drafted(&moment, at)?;
-        let Drafted { invoice, usage, late, cut } = drafted;
+        let Drafted { mut invoice, usage, late, cut } = drafted;
         for (need, figure) in late {
             if let Some(window) = self.window_of(need.window.start) {
                 self.windows[window].usage.insert(need, figure);
@@ -233,6 +259,7 @@ impl<'p> Course<'p> {
         if is_issued {
             *numbers += 1;
             let number = format_number(&self.prepared.settings.series, None, *numbers);
+            wallets.pay(&mut invoice, at).map_err(|error| self.refused(error))?;
             let invoice = finalize(invoice, number, at).map_err(|error| self.refused(error))?;
             self.lines.extend(invoice.lines.iter().map(BilledLine::from));
             issued = Some(Arc::new(invoice));

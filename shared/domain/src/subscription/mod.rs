@@ -22,7 +22,8 @@ pub use command::{
     decide, evolve,
 };
 pub use moments::{
-    BillMoment, Progress, Reopened, ServedPeriod, UsageNeed, after_end, bill_moments, next_moment, rerated, usage_needs,
+    BillMoment, Progress, Reopened, ServedPeriod, UsageNeed, after_end, bill_moments, demand, next_moment, rerated,
+    usage_needs,
 };
 pub use request::{
     AddAddOn, ChangePlan, ChangeQuantity, ChangeRequest, EffectiveAt, End, OverridePrice, Pause, Reactivate,

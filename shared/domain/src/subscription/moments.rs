@@ -8,7 +8,7 @@ use super::timeline::{Clock, Segment};
 use super::{Change, InvoiceTiming, Subscription, TimelineError};
 use crate::id::{MeterKey, SubscriptionId};
 use crate::period::{BillingAnchor, Fraction, MAX_PERIODS, Period, PeriodError, zone::day_of};
-use crate::plan::{PlanBook, Timing};
+use crate::plan::{Demand, PlanBook, Timing};
 use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -194,6 +194,17 @@ pub fn usage_needs(
         }
     }
     Ok(needs)
+}
+
+/// What the prices of a subscription ask of a meter's usage in a window, beside the whole.
+pub fn demand(subscription: &Subscription, plans: &dyn PlanBook, need: &UsageNeed) -> Result<Demand, TimelineError> {
+    let mut demand = Demand::default();
+    for sold in metered(subscription, plans, need.window)? {
+        if sold.price.meter() == Some(&need.meter) {
+            demand.add(&sold.price, subscription.currency);
+        }
+    }
+    Ok(demand)
 }
 
 struct Bounds {

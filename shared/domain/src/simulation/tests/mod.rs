@@ -4,6 +4,8 @@ mod examples;
 mod pricing;
 mod properties;
 mod refusals;
+mod wallets;
+mod words;
 
 use super::*;
 use std::path::{Path, PathBuf};
