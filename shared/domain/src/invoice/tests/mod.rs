@@ -3,6 +3,7 @@
 mod corrections;
 mod issued;
 mod models;
+mod taxes;
 mod timeline;
 
 use super::*;
@@ -13,6 +14,8 @@ use crate::subscription::{
     BillMoment, Progress, StartOptions, StartTerms, Subscription, SubscriptionCommand, TimelineError, UsageNeed,
     bill_moments, decide, evolve,
 };
+use crate::tax::{TaxAnswer, TaxTerms};
+use rust_decimal::Decimal;
 use std::collections::BTreeMap;
 
 fn at(text: &str) -> DateTime<Utc> {
@@ -32,6 +35,7 @@ struct Account {
     plan: PlanVersion,
     subscription: Subscription,
     invoices: Vec<Invoice>,
+    terms_answered: Option<TaxAnswer>,
 }
 
 impl Account {
@@ -53,7 +57,7 @@ impl Account {
             options: StartOptions::default(),
         };
         let event = decide(None, &SubscriptionCommand::Start { terms, plan: &plan }, at(start)).unwrap();
-        Self { subscription: evolve(None, &event).unwrap(), plan, invoices: Vec::new() }
+        Self { subscription: evolve(None, &event).unwrap(), plan, invoices: Vec::new(), terms_answered: None }
     }
 
     fn cancel_now(&mut self, now: &str) {
@@ -87,6 +91,10 @@ impl Account {
             late: &late,
             settings: &settings(),
             bill_to: &Party::named("Acme Inc."),
+            terms: BillTerms {
+                taxes: self.terms_answered.as_ref().map_or(TaxTerms::None, TaxTerms::Answered),
+                ..BillTerms::default()
+            },
         })
     }
 
