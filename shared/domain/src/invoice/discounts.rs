@@ -8,7 +8,6 @@ use super::{Invoice, InvoiceError, InvoiceLine, LineKind, LineShare};
 use crate::discount::{AppliedCoupon, CouponKind, LineDiscount, Redemption, in_order};
 use crate::id::CouponKey;
 use crate::money::{Currency, Money, MoneyError, allocate, format_amount, proportion};
-use crate::period::Period;
 use crate::plan::Price;
 use crate::rating::{RatedRow, RatingError, RowDetail, sum_exact};
 use chrono::{DateTime, Utc};
@@ -36,13 +35,13 @@ pub(super) struct FreeUnits {
     pub rows: Vec<RatedRow>,
 }
 
-/// Takes the free units of a window off its usage; `is_now` where the window is billed for the first time. A price that looks
+/// Takes the free units off the usage of a window that belongs to a bill moment; `is_now` where that is being billed. A price that looks
 /// at parts of the usage (by dimension, by transaction, by time) is left as it is: nobody could say which parts were free.
 pub(super) fn free_units(
     coupons: &[AppliedCoupon],
     price: &Price,
     currency: Currency,
-    window: Period,
+    moment: DateTime<Utc>,
     is_now: bool,
     quantity: Decimal,
 ) -> Result<FreeUnits, RatingError> {
@@ -57,7 +56,7 @@ pub(super) fn free_units(
         let is_meant = price.meter() == Some(meter) && applied.coupon.covers(&price.key);
         let taken = free.priced.min(*units);
         let stands_alone = !free.rows.is_empty() && !applied.coupon.stackable;
-        let is_in_force = if is_now { applied.is_in_force(window.end) } else { applied.is_for_corrections(window.end) };
+        let is_in_force = if is_now { applied.is_in_force(moment) } else { applied.is_for_corrections(moment) };
         if !is_meant || taken <= Decimal::ZERO || stands_alone || !is_in_force {
             continue;
         }
@@ -161,8 +160,8 @@ impl Discounting<'_> {
         let charged = self.charges(applied, &mut row)?;
         self.adjustments(applied, charged, &mut row)?;
         for index in 0..self.lines.len() {
-            if is_credit(&self.lines[index]) {
-                self.keep_share(index, &mut row)?;
+            if is_of_time(&self.lines[index]) {
+                self.keep_share(index, applied.percent(), &mut row)?;
             }
         }
         Ok(row.finish()?)
@@ -210,7 +209,7 @@ impl Discounting<'_> {
         for index in 0..self.lines.len() {
             let (line, state) = (&self.lines[index], &self.states[index]);
             let (given, rest, number) = (given(line, &applied.coupon.key), state.rest, line.number);
-            let moment = line.period.end;
+            let moment = moment_of(line);
             let is_meant = applied.coupon.covers(&line.price_key) && applied.is_for_corrections(moment);
             let takes = is_meant && state.takes(applied);
             if !is_adjustment(line) || (!takes && given.is_zero()) {
@@ -243,25 +242,32 @@ impl Discounting<'_> {
         Ok(())
     }
 
-    /// A credit takes back the same share of the discount as of the charge.
-    fn keep_share(&mut self, index: usize, row: &mut Row) -> Result<(), InvoiceError> {
-        let line = &self.lines[index];
+    /// A credit takes back the same share of the discount as of the charge. A charge that grows is discounted on by the
+    /// percentage that discounted it; a fixed amount stays what it was.
+    fn keep_share(&mut self, index: usize, percent: Option<Decimal>, row: &mut Row) -> Result<(), InvoiceError> {
+        let (line, rest) = (&self.lines[index], self.states[index].rest);
         let (given, before) = (given(line, &row.coupon), line.already_billed.unwrap_or(Money::zero(self.currency)));
         if given.is_zero() || before.minor <= 0 {
             return Ok(());
         }
-        let stays = Money::new(line.amount.checked_add(before)?.minor.clamp(0, before.minor), self.currency);
-        let owed = proportion(given, stays.minor.into(), before.minor.into()).map_err(MoneyError::from)?;
+        let now = line.amount.checked_add(before)?;
+        let stays = Money::new(now.minor.clamp(0, before.minor), self.currency);
+        let owed = match percent {
+            Some(percent) if now.minor > before.minor => part(rest, percent)?,
+            _ => proportion(given, stays.minor.into(), before.minor.into()).map_err(MoneyError::from)?,
+        };
+        let owed = least(rest, owed);
         let change = owed.checked_sub(given)?;
         let (number, given) = (line.number, print(given));
         let sentence = format!(
             "line {number}: {given} on {} is {} on {}, less {given} given so far = {}",
             print(before),
             print(owed),
-            print(stays),
+            print(now),
             print(change)
         );
         self.put(index, change, row);
+        self.states[index].rest = rest.checked_sub(owed)?;
         if !change.is_zero() {
             row.explanation.push(sentence);
         }
@@ -277,7 +283,7 @@ impl Discounting<'_> {
         for LineDiscount { coupon, .. } in unknown {
             let mut row = Row::of(&coupon, format!("Coupon {coupon}"), self.currency);
             for index in 0..self.lines.len() {
-                self.keep_share(index, &mut row)?;
+                self.keep_share(index, None, &mut row)?;
             }
             rows.extend(row.finish()?);
         }
@@ -342,12 +348,17 @@ impl Row {
     }
 }
 
-/// Usage that is measured again. Every other correction is a credit of something that was charged by time.
+/// Usage that is measured again. Every other correction is of something that was charged by time.
 fn is_adjustment(line: &InvoiceLine) -> bool {
     line.kind == LineKind::Adjustment && line.already_billed.is_some()
 }
 
-fn is_credit(line: &InvoiceLine) -> bool {
+/// The bill moment at which the usage of an adjustment was charged first.
+fn moment_of(line: &InvoiceLine) -> DateTime<Utc> {
+    line.lineage.period_end.unwrap_or(line.period.end)
+}
+
+fn is_of_time(line: &InvoiceLine) -> bool {
     line.kind != LineKind::Adjustment && line.already_billed.is_some()
 }
 
@@ -372,8 +383,8 @@ fn print(money: Money) -> String {
 /// of the corrected usage for its adjustments. What a credit takes back stays used.
 pub fn redemptions(invoice: &Invoice) -> Result<Vec<(CouponKey, Redemption)>, MoneyError> {
     let mut found: BTreeMap<(&CouponKey, DateTime<Utc>), Money> = BTreeMap::new();
-    for line in invoice.lines.iter().filter(|line| !is_credit(line)) {
-        let moment = if is_adjustment(line) { line.period.end } else { invoice.billed_at };
+    for line in invoice.lines.iter().filter(|line| !is_of_time(line)) {
+        let moment = if is_adjustment(line) { moment_of(line) } else { invoice.billed_at };
         let zero = Money::zero(line.amount.currency);
         let free = line.rows.iter().filter_map(free_by).map(|coupon| (coupon, zero));
         for (coupon, amount) in free.chain(line.discounts.iter().map(|it| (&it.coupon, it.amount))) {
