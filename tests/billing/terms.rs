@@ -64,7 +64,7 @@ pub async fn a_coupon_and_a_tax_make_the_exact_invoice_and_are_used_once(log: Lo
     assert_eq!((text(&untaxed, "/total/amount"), text(&untaxed, "/taxes/0/untaxed/reason")), ("1.00", "outside_scope"));
 
     server.count(&usage("acme", "late", "2026-09-21T00:00:00Z", &[13])).await;
-    server.count(&usage("acme", "oct", "2026-10-20T00:00:00Z", &[100])).await;
+    server.count(&usage("acme", "oct", "2026-10-10T00:00:00Z", &[100])).await;
     server.advance("2026-11-03T00:00:00Z").await;
     bill(&server, "2026-11-03T00:00:00Z").await;
     let second = document(&server, &invoices(&server, "acme").await[1]).await;
