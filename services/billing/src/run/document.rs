@@ -6,7 +6,7 @@ use super::credits::Purses;
 use super::measure::{Measured, measure};
 use crate::catalogue::Catalogue;
 use crate::context::Context;
-use talea_domain::invoice::{BillInput, Invoice, InvoiceError, Remeasured, assemble, verify};
+use talea_domain::invoice::{BillInput, BillTerms, Invoice, InvoiceError, Remeasured, assemble, verify};
 use talea_domain::party::Party;
 use talea_domain::period::Period;
 use talea_platform::usage::billing::Cut;
@@ -73,6 +73,7 @@ fn document(
         remeasured: &remeasured,
         settings: &context.settings,
         bill_to,
+        terms: BillTerms::default(),
     })?;
     verify(&invoice)?;
     Ok(invoice)
