@@ -11,6 +11,7 @@ const GOLDEN: [(&str, &str); 23] = [
     ("plan.published.v1", include_str!("../../../../schemas/golden/journal/plan.published.v1.json")),
     ("subscription.started.v1", include_str!("../../../../schemas/golden/journal/subscription.started.v1.json")),
     ("subscription.cancelled.v1", include_str!("../../../../schemas/golden/journal/subscription.cancelled.v1.json")),
+    ("subscription.changed.v1", include_str!("../../../../schemas/golden/journal/subscription.changed.v1.json")),
     (
         "invoice.settings_changed.v1",
         include_str!("../../../../schemas/golden/journal/invoice.settings_changed.v1.json"),
