@@ -11,7 +11,7 @@ use talea_platform::postgres::{Databases, OwnerPool, Target};
 use talea_platform::projections::{RebuildReport, TABLES, rebuild};
 
 /// One of each type, and an invoice that is discounted, in an order in which they can happen.
-const GOLDEN: [(&str, &str); 28] = [
+const GOLDEN: [(&str, &str); 29] = [
     ("topic.created.v1", include_str!("../../schemas/golden/journal/topic.created.v1.json")),
     ("meter.defined.v1", include_str!("../../schemas/golden/journal/meter.defined.v1.json")),
     ("plan.published.v1", include_str!("../../schemas/golden/journal/plan.published.v1.json")),
@@ -38,6 +38,7 @@ const GOLDEN: [(&str, &str); 28] = [
     ("credit.rolled_over.v1", include_str!("../../schemas/golden/journal/credit.rolled_over.v1.json")),
     ("credit.expired.v1", include_str!("../../schemas/golden/journal/credit.expired.v1.json")),
     ("coupon.removed.v1", include_str!("../../schemas/golden/journal/coupon.removed.v1.json")),
+    ("wallet.top_up_changed.v1", include_str!("../../schemas/golden/journal/wallet.top_up_changed.v1.json")),
     ("subscription.cancelled.v1", include_str!("../../schemas/golden/journal/subscription.cancelled.v1.json")),
     ("api_key.revoked.v1", include_str!("../../schemas/golden/journal/api_key.revoked.v1.json")),
 ];
