@@ -10,8 +10,8 @@ use talea_platform::journal::{self, Decision, append};
 use talea_platform::postgres::{Databases, OwnerPool, Target};
 use talea_platform::projections::{RebuildReport, TABLES, rebuild};
 
-/// One of each type, and an invoice that is discounted, in an order in which they can happen.
-const GOLDEN: [(&str, &str); 29] = [
+/// One of each type, in an order in which they can happen.
+const GOLDEN: [(&str, &str); 28] = [
     ("topic.created.v1", include_str!("../../schemas/golden/journal/topic.created.v1.json")),
     ("meter.defined.v1", include_str!("../../schemas/golden/journal/meter.defined.v1.json")),
     ("plan.published.v1", include_str!("../../schemas/golden/journal/plan.published.v1.json")),
@@ -28,7 +28,6 @@ const GOLDEN: [(&str, &str); 29] = [
     ("tenant.tax_profile_changed.v1", include_str!("../../schemas/golden/journal/tenant.tax_profile_changed.v1.json")),
     ("invoice.drafted.v1", include_str!("../../schemas/golden/journal/invoice.drafted.v1.json")),
     ("invoice.finalized.v1", include_str!("../../schemas/golden/journal/invoice.finalized.v1.json")),
-    ("invoice.finalized.v1", include_str!("../../schemas/golden/invoice/taxed.v1.json")),
     ("period.closed.v1", include_str!("../../schemas/golden/journal/period.closed.v1.json")),
     ("wallet.created.v1", include_str!("../../schemas/golden/journal/wallet.created.v1.json")),
     ("credit.granted.v1", include_str!("../../schemas/golden/journal/credit.granted.v1.json")),
@@ -55,6 +54,15 @@ fn golden() -> Vec<Decision> {
     one_of_each.collect()
 }
 
+/// An issued invoice that a coupon discounts.
+fn discounted() -> Decision {
+    let result = include_str!("../../schemas/golden/simulation/513-discount-and-tax.json");
+    let result: serde_json::Value = serde_json::from_str(result).expect("JSON");
+    let mut invoice: Invoice = serde_json::from_value(result["views"][0]["invoices"][0].clone()).expect("an invoice");
+    invoice.number = Some("INV-000513".to_owned());
+    decision(TenantScope::from(&tenant("acme")), JournalEvent::InvoiceFinalized(invoice))
+}
+
 /// API keys are no matter of workers, so that each decision goes in through its own scope.
 async fn record_one_by_one(databases: &Databases) {
     for decision in golden() {
@@ -75,9 +83,12 @@ async fn rebuilt(target: &Target) -> RebuildReport {
 pub async fn every_projection_is_rebuilt_to_the_same_bytes(target: &Target) {
     let databases = connect(target).await;
     record_one_by_one(&databases).await;
+    let mut tx = databases.worker.begin().await.expect("begins");
+    append(&mut tx, vec![discounted()]).await.expect("appends");
+    tx.commit().await.expect("commits");
     let report = rebuilt(target).await;
     assert!(report.agrees(), "{report:#?}");
-    assert_eq!((report.position, report.tables.len()), (GOLDEN.len() as i64, TABLES.len()));
+    assert_eq!((report.position, report.tables.len()), (GOLDEN.len() as i64 + 1, TABLES.len()));
     for table in &report.tables {
         assert!(table.rows > 0 && table.bytes > 0, "{} was not projected", table.table);
         assert_eq!(table.md5, table.md5_before, "{}", table.table);
