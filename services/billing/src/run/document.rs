@@ -5,12 +5,12 @@ use super::billed;
 use super::measure::{Measured, measure};
 use crate::catalogue::Catalogue;
 use crate::context::Context;
-use talea_domain::invoice::{BillInput, Invoice, InvoiceError, Remeasured, assemble, verify};
+use talea_domain::invoice::{BillInput, Invoice, InvoiceError, assemble, verify};
 use talea_domain::party::Party;
 use talea_domain::period::Period;
 use talea_platform::usage::billing::Cut;
 
-/// The document of a moment, not yet issued, and the earlier windows that it measured again.
+/// The document of a moment, not yet issued, and the closed periods that it measured again.
 pub struct Assembled {
     pub invoice: Invoice,
     pub remeasured: Vec<Period>,
@@ -27,12 +27,13 @@ pub async fn assembled(
         return Ok(Vec::new());
     }
     let measured = measure(context, catalogue, candidates, cut).await?;
-    assemble_all(context, candidates, measured).await
+    assemble_all(context, catalogue, candidates, measured).await
 }
 
 /// Assembles what was measured.
 pub async fn assemble_all(
     context: &Context,
+    catalogue: &Catalogue,
     candidates: &[Candidate],
     measured: Vec<Result<Measured, String>>,
 ) -> anyhow::Result<Vec<Result<Assembled, String>>> {
@@ -43,30 +44,27 @@ pub async fn assemble_all(
         let measured = measured?;
         let tenant = &candidate.subscription.tenant;
         let bill_to = parties.get(tenant).cloned().unwrap_or_else(|| Party::named(tenant.as_str()));
-        let invoice = document(context, candidate, &measured, &bill_to).map_err(|error| error.to_string())?;
-        Ok(Assembled { invoice, remeasured: measured.remeasured.into_keys().collect() })
+        let invoice =
+            document(context, catalogue, candidate, &measured, &bill_to).map_err(|error| error.to_string())?;
+        Ok(Assembled { invoice, remeasured: measured.remeasured.into_iter().collect() })
     });
     Ok(documents.collect())
 }
 
 fn document(
     context: &Context,
+    catalogue: &Catalogue,
     candidate: &Candidate,
     measured: &Measured,
     bill_to: &Party,
 ) -> Result<Invoice, InvoiceError> {
-    let remeasured: Vec<Remeasured<'_>> = measured
-        .remeasured
-        .iter()
-        .map(|(window, usage)| Remeasured { window: *window, plan: &candidate.plan, usage: usage.clone() })
-        .collect();
     let invoice = assemble(&BillInput {
         subscription: &candidate.subscription,
-        plan: &candidate.plan,
+        plans: catalogue,
         moment: &candidate.moment,
         usage: &measured.usage,
         billed: &measured.billed,
-        remeasured: &remeasured,
+        late: &measured.late,
         settings: &context.settings,
         bill_to,
     })?;

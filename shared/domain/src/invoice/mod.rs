@@ -6,8 +6,9 @@ mod charge;
 mod finalize;
 mod line;
 mod number;
+mod owed;
 
-pub use assemble::{BillInput, Remeasured, UsageFigure, assemble};
+pub use assemble::{BillInput, UsageFigure, assemble};
 pub use finalize::{InvoiceError, finalize, verify};
 pub use line::{BilledLine, InvoiceLine, LineKind, Lineage};
 pub use number::format_number;

@@ -23,6 +23,14 @@ pub(super) enum About {
 pub(super) const COMMANDS: &[Command] = &[
     Command { name: "start", is_there: |entry| entry.start.is_some(), about: About::Subscription },
     Command { name: "cancel", is_there: |entry| entry.cancel.is_some(), about: About::Subscription },
+    Command { name: "change_plan", is_there: |entry| entry.change_plan.is_some(), about: About::Subscription },
+    Command { name: "change_quantity", is_there: |entry| entry.change_quantity.is_some(), about: About::Subscription },
+    Command { name: "add_add_on", is_there: |entry| entry.add_add_on.is_some(), about: About::Subscription },
+    Command { name: "remove_add_on", is_there: |entry| entry.remove_add_on.is_some(), about: About::Subscription },
+    Command { name: "pause", is_there: |entry| entry.pause.is_some(), about: About::Subscription },
+    Command { name: "resume", is_there: |entry| entry.resume.is_some(), about: About::Subscription },
+    Command { name: "override_price", is_there: |entry| entry.override_price.is_some(), about: About::Subscription },
+    Command { name: "reactivate", is_there: |entry| entry.reactivate.is_some(), about: About::Subscription },
     Command { name: "grant_credit", is_there: |entry| entry.grant_credit.is_some(), about: About::Other },
     Command { name: "top_up", is_there: |entry| entry.top_up.is_some(), about: About::Other },
 ];
