@@ -3,6 +3,7 @@
 
 mod assemble;
 mod charge;
+mod commitment;
 mod finalize;
 mod line;
 mod number;
