@@ -12,6 +12,7 @@ use crate::period::{Fraction, Period, PeriodError};
 use crate::plan::{PlanVersion, validate::COMMITMENT_KEY};
 use crate::rating::{Rated, RatedRow, RatingError, explain, sum_of_rows};
 use crate::subscription::{ServedPeriod, committed};
+use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,14 +46,15 @@ pub(super) fn lines(input: &BillInput<'_>, others: &[InvoiceLine]) -> Result<Vec
 }
 
 /// The closed periods that the document is about.
-fn periods(input: &BillInput<'_>) -> Result<BTreeMap<Period, ServedPeriod>, InvoiceError> {
+fn periods(input: &BillInput<'_>) -> Result<BTreeMap<DateTime<Utc>, ServedPeriod>, InvoiceError> {
     let moment = input.moment;
     let reopened = moment.reopens.iter().filter(|reopened| reopened.is_closed).map(|reopened| reopened.period);
-    let mut periods: BTreeMap<Period, ServedPeriod> =
-        moment.closes.into_iter().chain(reopened).map(|period| (period.full, period)).collect();
+    // A period that was left and entered again is two of them.
+    let mut periods: BTreeMap<DateTime<Utc>, ServedPeriod> =
+        moment.closes.into_iter().chain(reopened).map(|period| (period.served.start, period)).collect();
     for need in input.late.keys() {
         if let Some(period) = input.subscription.period_at(need.window.start)? {
-            periods.entry(period.full).or_insert(period);
+            periods.entry(period.served.start).or_insert(period);
         }
     }
     Ok(periods)
