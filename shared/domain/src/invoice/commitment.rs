@@ -118,7 +118,8 @@ impl Charges {
     fn sum(&self, plan: &PlanVersion, counts: impl Fn(LineKind) -> bool) -> Result<Money, MoneyError> {
         let of_plan = |line: &&BilledLine| {
             let identity = &line.identity;
-            let is_own = identity.add_on.is_none() && identity.plan == plan.key && identity.plan_version == plan.version;
+            let is_own =
+                identity.add_on.is_none() && identity.plan == plan.key && identity.plan_version == plan.version;
             is_own && counts(line.kind)
         };
         Money::sum(self.currency, self.lines.iter().filter(of_plan).map(|line| line.amount))

@@ -46,9 +46,8 @@ pub fn recurring<'a>(
     plans: &'a dyn PlanBook,
     within: Period,
 ) -> Result<Vec<Sold<'a>>, TimelineError> {
-    let mut sold = sold(subscription, plans, Clock::Charged, within, |terms, price| {
-        is_charged(terms) && price.meter().is_none()
-    })?;
+    let mut sold =
+        sold(subscription, plans, Clock::Charged, within, |terms, price| is_charged(terms) && price.meter().is_none())?;
     if sold.iter().any(|sold| sold.price.timing() == Timing::Once) {
         let begins = begins(subscription);
         for sold in sold.iter_mut().filter(|sold| sold.price.timing() == Timing::Once) {
