@@ -32,8 +32,9 @@ pub(super) fn recurring_line(
     };
     let all = sold.hull().or_else(|| hull(earlier)).unwrap_or(period.served);
     let span = if is_credit { unused(input, sold, period, all)? } else { all };
-    // An end credits the rest of its own period, in which nothing else begins.
-    let starts_elsewhere = span.start != period.served.start && !(is_credit && input.moment.is_last);
+    // Where a period ends early, nothing else begins at that very instant.
+    let ends_here = is_credit && input.moment.is_last && span.start == period.served.end;
+    let starts_elsewhere = span.start != period.served.start && !ends_here;
     let period_start = starts_elsewhere.then_some(period.served.start);
     let line = Draft {
         kind,

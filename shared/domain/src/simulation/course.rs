@@ -1,7 +1,7 @@
 //! One subscription on its way: what of it is billed, what comes next, and the closing of a moment. What decides is the
 //! domain's own ([`next_moment`], [`closes_at`], [`assemble`], [`finalize`]); this only remembers, as the stores do for real.
 
-use super::entry::Entry;
+use super::entry;
 use super::prepare::{Prepared, Tenant};
 use super::wallets::Wallets;
 use crate::error::FieldError;
@@ -15,6 +15,7 @@ use crate::subscription::{
 };
 use chrono::{DateTime, Duration, Utc};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt::Display;
 use std::sync::Arc;
 
@@ -147,7 +148,7 @@ impl<'p> Course<'p> {
     }
 
     /// What of closed periods an event changes: the windows in which it lies, and later ones into which it carries over.
-    fn changed_by(&self, entry: &Entry) -> Result<Vec<UsageNeed>, TimelineError> {
+    fn changed_by(&self, entry: &entry::Entry) -> Result<Vec<UsageNeed>, TimelineError> {
         let first = self.windows.partition_point(|window| window.period.served.end <= entry.time);
         let mut changed = Vec::new();
         for window in &self.windows[first..] {
@@ -188,9 +189,9 @@ impl<'p> Course<'p> {
         }
         for entry in self.prepared.log.between(&self.state.tenant, from, cut) {
             for need in self.changed_by(entry).map_err(|error| self.refused(error))? {
-                if !late.contains_key(&need) {
-                    let figure = self.figure(&need, cut)?;
-                    late.insert(need, figure);
+                if let Entry::Vacant(place) = late.entry(need) {
+                    let figure = self.figure(place.key(), cut)?;
+                    place.insert(figure);
                 }
             }
         }

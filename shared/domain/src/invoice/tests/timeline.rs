@@ -206,7 +206,7 @@ pub(super) fn operation() -> impl Strategy<Value = Operation> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3000))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
     #[test]
     fn all_documents_together_say_what_the_final_timeline_owes(
         operations in prop::collection::vec(operation(), 1..50),
