@@ -83,6 +83,12 @@ key!(
     /// An add-on's name within its subscription, for example `support`.
     AddOnKey, "add_on");
 key!(
+    /// A coupon's name, for example `WELCOME10`: what a customer enters.
+    CouponKey, "coupon");
+key!(
+    /// What kind of product a price is to the tax office, for example `books`.
+    TaxCategory, "tax_category");
+key!(
     /// `sub_…`: one subscription of one tenant.
     SubscriptionId, "subscription_id");
 key!(

@@ -2,10 +2,11 @@
 
 use super::Candidate;
 use super::billed;
+use super::credits::Purses;
 use super::measure::{Measured, measure};
 use crate::catalogue::Catalogue;
 use crate::context::Context;
-use talea_domain::invoice::{BillInput, Invoice, InvoiceError, assemble, verify};
+use talea_domain::invoice::{BillInput, BillTerms, Invoice, InvoiceError, assemble, verify};
 use talea_domain::party::Party;
 use talea_domain::period::Period;
 use talea_platform::usage::billing::Cut;
@@ -30,7 +31,8 @@ pub async fn assembled(
     assemble_all(context, catalogue, candidates, measured).await
 }
 
-/// Assembles what was measured.
+/// Assembles what was measured. Each document shows what prepaid credits would pay of it, one after the other, and takes
+/// nothing.
 pub async fn assemble_all(
     context: &Context,
     catalogue: &Catalogue,
@@ -39,13 +41,15 @@ pub async fn assemble_all(
 ) -> anyhow::Result<Vec<Result<Assembled, String>>> {
     let mut tx = context.platform.databases.worker.begin().await?;
     let parties = billed::parties(&mut tx, candidates).await?;
+    let mut purses = Purses::load(&mut tx, candidates.iter().map(|it| &it.subscription.tenant)).await?;
     tx.commit().await?;
     let documents = candidates.iter().zip(measured).map(|(candidate, measured)| {
         let measured = measured?;
         let tenant = &candidate.subscription.tenant;
         let bill_to = parties.get(tenant).cloned().unwrap_or_else(|| Party::named(tenant.as_str()));
-        let invoice =
+        let mut invoice =
             document(context, catalogue, candidate, &measured, &bill_to).map_err(|error| error.to_string())?;
+        purses.pay(&mut invoice, context.now()).map_err(|error| error.to_string())?;
         Ok(Assembled { invoice, remeasured: measured.remeasured.into_iter().collect() })
     });
     Ok(documents.collect())
@@ -67,6 +71,7 @@ fn document(
         late: &measured.late,
         settings: &context.settings,
         bill_to,
+        terms: BillTerms::default(),
     })?;
     verify(&invoice)?;
     Ok(invoice)

@@ -1,11 +1,13 @@
 //! The lines of an invoice: what a price charges for a period, less what was billed for it so far.
 
 use super::assemble::{BillInput, UsageFigure};
+use super::discounts::{free_units, sum_by_coupon};
 use super::{BilledLine, InvoiceError, InvoiceLine, LineKind, Lineage};
+use crate::discount::LineDiscount;
 use crate::money::{Money, MoneyError, format_amount, group_thousands};
 use crate::period::{Fraction, Period, PeriodError, TimeZone, zone::day_of};
 use crate::plan::Timing;
-use crate::rating::{Basis, Rated, RatingError, explain, rate, sum_exact, sum_of_rows};
+use crate::rating::{Basis, Rated, RatingError, Usage, explain, rate, sum_exact, sum_of_rows};
 use crate::subscription::{Part, ServedPeriod, Sold};
 use chrono::Duration;
 use rust_decimal::Decimal;
@@ -150,8 +152,12 @@ fn rate_usage(
         None => Fraction::WHOLE,
         Some(_) => period.share(window, input.subscription)?,
     };
-    let usage = Basis::Measured(figure.rated(share, period.full));
-    Ok(rate(&sold.price, input.subscription.currency, usage)?)
+    let currency = input.subscription.currency;
+    let is_now = input.moment.closes.is_some_and(|closes| closes.served.intersect(&window).is_some());
+    let free = free_units(input.terms.coupons, &sold.price, currency, window, is_now, figure.quantity)?;
+    let usage = Usage { quantity: free.priced, ..figure.rated(share, period.full) };
+    let rated = rate(&sold.price, currency, Basis::Measured(usage))?;
+    Ok(Rated { rows: [free.rows, rated.rows].concat(), ..rated })
 }
 
 fn overflow(sold: &Sold<'_>) -> RatingError {
@@ -167,6 +173,8 @@ fn hull(lines: &[&BilledLine]) -> Option<Period> {
 struct Billed {
     amount: Money,
     quantity: Decimal,
+    /// What coupons took off it, a sum for each.
+    discounts: Vec<LineDiscount>,
 }
 
 impl Billed {
@@ -174,6 +182,7 @@ impl Billed {
         Ok(Self {
             amount: Money::sum(input.subscription.currency, lines.iter().map(|line| line.amount))?,
             quantity: sum_exact(lines.iter().map(|line| line.quantity)).ok_or_else(|| overflow(sold))?,
+            discounts: sum_by_coupon(lines.iter().flat_map(|line| &line.discounts))?,
         })
     }
 }
@@ -238,6 +247,9 @@ impl Draft {
             explanation: self.explain(amount),
             rows: self.rated.rows,
             already_billed,
+            discounts: Vec::new(),
+            already_discounted: self.before.map(|before| before.discounts).unwrap_or_default(),
+            tax_category: sold.price.tax_category.clone(),
             lineage: self.lineage,
         })
     }

@@ -154,6 +154,9 @@ impl Charges {
             amount,
             rows: rated.rows,
             already_billed,
+            discounts: Vec::new(),
+            already_discounted: Vec::new(),
+            tax_category: None,
             explanation,
             lineage: Lineage {
                 plan: plan.key.clone(),

@@ -213,6 +213,7 @@ fn any_graduated() -> impl Strategy<Value = Price> {
             transform: None,
             time_weighted: None,
             commitment: None,
+            tax_category: None,
         }
     })
 }

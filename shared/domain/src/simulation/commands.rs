@@ -31,6 +31,8 @@ pub(super) const COMMANDS: &[Command] = &[
     Command { name: "resume", is_there: |entry| entry.resume.is_some(), about: About::Subscription },
     Command { name: "override_price", is_there: |entry| entry.override_price.is_some(), about: About::Subscription },
     Command { name: "reactivate", is_there: |entry| entry.reactivate.is_some(), about: About::Subscription },
+    Command { name: "apply_coupon", is_there: |entry| entry.apply_coupon.is_some(), about: About::Subscription },
+    Command { name: "remove_coupon", is_there: |entry| entry.remove_coupon.is_some(), about: About::Subscription },
     Command { name: "grant_credit", is_there: |entry| entry.grant_credit.is_some(), about: About::Other },
     Command { name: "top_up", is_there: |entry| entry.top_up.is_some(), about: About::Other },
 ];

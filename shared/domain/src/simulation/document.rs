@@ -1,7 +1,8 @@
 //! What is simulated, as a JSON document: `schemas/simulation.v1.schema.json`. Its instants are the only time there is.
 
 use crate::credit::{AutoTopUp, GrantKind, Rollover, Units, WalletUnit};
-use crate::id::{GrantId, MeterKey, PlanKey, PriceKey, SubscriptionId, TenantId, WalletId};
+use crate::discount::Coupon;
+use crate::id::{CouponKey, GrantId, MeterKey, PlanKey, PriceKey, SubscriptionId, TenantId, WalletId};
 use crate::journal::CancelMode;
 use crate::meter::{Aggregation, Dimension, Filter};
 use crate::money::{Currency, Money};
@@ -12,6 +13,7 @@ use crate::subscription::{
     AddAddOn, ChangePlan, ChangeQuantity, EffectiveAt, InvoiceTiming, OverridePrice, Pause, Proration, Quantities,
     Reactivate, RemoveAddOn, TrialUsage,
 };
+use crate::tax::{TaxProfile, TaxSettings};
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use serde::Deserialize;
@@ -65,6 +67,10 @@ pub struct SimulationDocument {
     pub timeline: Vec<TimelineEntry>,
     #[serde(default)]
     pub usage: Vec<UsageInput>,
+    #[serde(default)]
+    pub taxes: Option<TaxSettings>,
+    #[serde(default)]
+    pub coupons: Vec<Coupon>,
     /// Prepaid credits; they are there from the beginning, and empty.
     #[serde(default)]
     pub wallets: Vec<WalletInput>,
@@ -96,6 +102,9 @@ pub struct TenantInput {
     /// Its id alone when absent.
     #[serde(default)]
     pub bill_to: Option<Party>,
+    /// As the tax office sees it; where the issuer is when absent.
+    #[serde(default)]
+    pub tax: Option<TaxProfile>,
 }
 
 /// A command, given and recorded at `at`. Exactly one of the commands is there; `commands.rs` lists them.
@@ -126,6 +135,10 @@ pub struct TimelineEntry {
     pub override_price: Option<OverridePrice>,
     #[serde(default)]
     pub reactivate: Option<Reactivate>,
+    #[serde(default)]
+    pub apply_coupon: Option<ApplyCouponInput>,
+    #[serde(default)]
+    pub remove_coupon: Option<RemoveCouponInput>,
     #[serde(default)]
     pub grant_credit: Option<GrantInput>,
     #[serde(default)]
@@ -203,6 +216,23 @@ pub struct CancelInput {
     pub effective_at: Option<EffectiveAt>,
     #[serde(default)]
     pub invoice: InvoiceTiming,
+}
+
+/// Puts a coupon of the document on a subscription.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApplyCouponInput {
+    pub coupon: CouponKey,
+    /// The first bill moment it is for, if not the command's own instant.
+    #[serde(default)]
+    pub from: Option<DateTime<Utc>>,
+}
+
+/// Takes a coupon from a subscription: it is for no bill moment from the command's instant on.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RemoveCouponInput {
+    pub coupon: CouponKey,
 }
 
 /// A wallet of prepaid credits.

@@ -4,6 +4,7 @@ mod commitment;
 mod corrections;
 mod issued;
 mod models;
+mod taxes;
 mod timeline;
 
 use super::*;
@@ -14,6 +15,8 @@ use crate::subscription::{
     BillMoment, Progress, StartOptions, StartTerms, Subscription, SubscriptionCommand, TimelineError, UsageNeed,
     bill_moments, decide, evolve,
 };
+use crate::tax::{TaxAnswer, TaxTerms};
+use rust_decimal::Decimal;
 use std::collections::BTreeMap;
 
 fn at(text: &str) -> DateTime<Utc> {
@@ -33,6 +36,7 @@ struct Account {
     plan: PlanVersion,
     subscription: Subscription,
     invoices: Vec<Invoice>,
+    terms_answered: Option<TaxAnswer>,
 }
 
 impl Account {
@@ -54,7 +58,7 @@ impl Account {
             options: StartOptions::default(),
         };
         let event = decide(None, &SubscriptionCommand::Start { terms, plan: &plan }, at(start)).unwrap();
-        Self { subscription: evolve(None, &event).unwrap(), plan, invoices: Vec::new() }
+        Self { subscription: evolve(None, &event).unwrap(), plan, invoices: Vec::new(), terms_answered: None }
     }
 
     fn cancel_now(&mut self, now: &str) {
@@ -88,6 +92,10 @@ impl Account {
             late: &late,
             settings: &settings(),
             bill_to: &Party::named("Acme Inc."),
+            terms: BillTerms {
+                taxes: self.terms_answered.as_ref().map_or(TaxTerms::None, TaxTerms::Answered),
+                ..BillTerms::default()
+            },
         })
     }
 

@@ -53,6 +53,7 @@ fn bill(account: &mut Account, as_of: &str, late: &[(&str, &str)]) -> Invoice {
         late: &late,
         settings: &settings(),
         bill_to: &Party::named("Acme Inc."),
+        terms: BillTerms::default(),
     })
     .unwrap();
     verify(&invoice).unwrap();

@@ -102,6 +102,7 @@ impl Ledger {
             usage: &usage,
             billed: &billed,
             late: &BTreeMap::new(),
+            terms: BillTerms::default(),
             settings: &settings(),
             bill_to: &Party::named("Acme Inc."),
         })

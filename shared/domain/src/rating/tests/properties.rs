@@ -106,7 +106,15 @@ fn any_terms() -> impl Strategy<Value = (Option<QuantityTransform>, Option<Commi
 
 pub(super) fn price_of(model: PriceModel, terms: (Option<QuantityTransform>, Option<Commitment>)) -> Price {
     let (transform, commitment) = terms;
-    Price { key: PriceKey::parse("p").unwrap(), name: "P".into(), model, transform, time_weighted: None, commitment }
+    Price {
+        key: PriceKey::parse("p").unwrap(),
+        name: "P".into(),
+        model,
+        transform,
+        time_weighted: None,
+        commitment,
+        tax_category: None,
+    }
 }
 
 fn any_rising_price() -> impl Strategy<Value = Price> {
