@@ -8,7 +8,6 @@ use crate::error::FieldError;
 use crate::id::{MeterKey, TenantId};
 use crate::invoice::{Invoice, UsageFigure};
 use crate::money::{Currency, Money, MoneyError};
-use crate::period::Period;
 use crate::subscription::{Progress, ServedPeriod, UsageNeed, bill_moments, next_moment};
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
