@@ -142,6 +142,13 @@ pub async fn credits_pay_what_is_issued_and_end_when_all_is_billed(log: LogChoic
             "expired breakage -50 USD",
         ]
     );
+    let csv = server.get(&format!("/v1/wallets/{id}/ledger"), &[("format", "csv"), ("limit", "4")]).await;
+    let rows: Vec<&str> = csv.text.lines().collect();
+    assert_eq!(rows.len(), 5);
+    assert!(rows[2].ends_with(",USD,-25") && rows[0].ends_with("unit,amount"), "{}", csv.text);
+    let link = csv.headers["link"].to_str().expect("text");
+    let next = link.trim_start_matches('<').split('>').next().expect("a path");
+    assert!(server.get(next, &[]).await.text.lines().nth(1).is_some_and(|row| row.contains(",consumed,")), "{next}");
     rebuild_agrees(&stage).await;
 }
 
