@@ -109,6 +109,7 @@ fn body(route: &Route, names: &Names) -> Value {
             json!({ "seller": { "country": "DE" }, "rates": [rate] })
         }
         ("PUT", "/v1/tenants/{tenant_id}/tax") => json!({ "jurisdiction": { "country": "DE" } }),
+        ("POST", "/v1/subscriptions/{id}/changes") => json!({ "type": "pause", "effective_at": "period_end" }),
         ("POST", "/v1/billing/runs") => json!({}),
         ("POST", "/v1/meters") => {
             json!({ "key": "tokens", "event_type": "api.call", "aggregation": "sum", "field": "/tokens" })

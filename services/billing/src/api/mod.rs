@@ -34,6 +34,7 @@ pub fn routes(context: Arc<Context>) -> OpenApiRouter {
         .routes(routes!(coupons::offer, coupons::list))
         .routes(routes!(taxes::put_rates, taxes::rates))
         .routes(routes!(taxes::put_profile, taxes::profile))
+        .routes(routes!(subscriptions::change))
         .routes(routes!(upcoming::upcoming))
         .routes(routes!(invoices::list))
         .routes(routes!(invoice::show))

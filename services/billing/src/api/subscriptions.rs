@@ -1,9 +1,11 @@
-//! Subscriptions: started, also in the past; cancelled at once or when their period ends.
+//! Subscriptions: started, also in the past; changed; cancelled at once or when their period ends.
 
+mod changes;
 mod coupons;
 mod instant;
 mod start;
 
+pub use changes::{__path_change, change};
 pub use coupons::{
     __path_apply_coupon, __path_list_coupons, __path_remove_coupon, apply_coupon, list_coupons, remove_coupon,
 };
@@ -158,6 +160,7 @@ fn problem(error: SubscriptionError) -> Problem {
     match error {
         SubscriptionError::Field(field) => field.into(),
         SubscriptionError::Period(error) => Problem::unprocessable(error.to_string()),
+        SubscriptionError::Timeline(error) => Problem::unprocessable(error.to_string()),
         SubscriptionError::Unknown => Problem::not_found(),
         other => Problem::conflict(other.to_string()),
     }
