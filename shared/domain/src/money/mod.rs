@@ -1,9 +1,11 @@
 //! Money: whole minor units of one currency, and the only function that rounds. An amount that is not yet an amount of a
 //! line stays an exact decimal; it becomes [`Money`] once, in [`round_to_minor`].
 
+mod allocate;
 mod currency;
 mod text;
 
+pub use allocate::allocate;
 pub use currency::Currency;
 pub use text::{exact_decimal, format_amount, group_thousands, optional_decimal, parse_decimal};
 
