@@ -234,7 +234,7 @@ mod of_the_log {
 mod of_the_whole_path {
     use super::{LogChoice, has_kafka};
     mod rules {
-        pub use crate::billing::{closing, finance, late, lifecycle, once};
+        pub use crate::billing::{closing, finance, late, lifecycle, once, what_if};
         pub use crate::events::{answers, counting, failures, pages, poison, status, values, window, windows_of_usage};
         pub use crate::quota::{checks, onboarding, policy, signals};
         pub use crate::recovery::{backlog, crash, kill, shutdown, stuck};
@@ -333,6 +333,11 @@ mod of_the_whole_path {
             a_repeated_start_starts_one
         }
         once { runs_at_once_issue_each_document_once }
+        what_if {
+            a_doubled_price_doubles_every_line
+            a_plans_tenants_are_compared_page_by_page
+            a_document_is_simulated_over_http
+        }
         finance {
             a_line_stands_on_exactly_its_events
             finance_reads_its_invoices_and_nobody_elses

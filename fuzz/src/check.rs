@@ -65,8 +65,10 @@ impl Tree {
         };
         match self {
             Self::Leaf => false,
+            // serde reads a struct from an array too, member by member.
             Self::Array(elements) => {
-                token.parse().ok().and_then(|index: usize| elements.get(index)).is_some_and(|it| it.has(rest))
+                let element = token.parse().ok().and_then(|index: usize| elements.get(index));
+                rest.is_empty() || element.is_some_and(|it| it.has(rest))
             }
             Self::Object(members) => {
                 rest.is_empty() || members.iter().any(|(name, member)| name == token && member.has(rest))

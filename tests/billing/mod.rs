@@ -7,3 +7,4 @@ pub mod late;
 pub mod lifecycle;
 pub mod once;
 mod support;
+pub mod what_if;

@@ -105,13 +105,15 @@ fn body(route: &Route, names: &Names) -> Value {
             json!({ "key": "tokens", "event_type": "api.call", "aggregation": "sum", "field": "/tokens" })
         }
         ("POST", "/v1/plans") => plan(),
+        ("POST", "/v1/simulations") => json!({ "tenant_id": names.tenant, "alternative": { "plan": "metered" },
+            "from": "2026-09-01T00:00:00Z", "to": "2026-10-02T00:00:00Z" }),
         ("POST", "/v1/test-clock/advance") => json!({ "to": START }),
         (method, path) => panic!("teach the isolation test about the body of {method} {path}"),
     }
 }
 
 /// Bodies that say whose thing is meant.
-const NAMING_BODIES: [&str; 3] = ["/v1/subscriptions", "/v1/tenants", "/v1/events"];
+const NAMING_BODIES: [&str; 4] = ["/v1/subscriptions", "/v1/tenants", "/v1/events", "/v1/simulations"];
 
 impl Route {
     pub fn is_read(&self) -> bool {

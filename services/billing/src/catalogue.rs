@@ -35,6 +35,14 @@ impl Catalogue {
     }
 
     /// The version asked for, else the newest.
+    pub fn newest_or(&self, key: &PlanKey, version: Option<u32>) -> Option<&Arc<PlanVersion>> {
+        match version {
+            Some(version) => self.plan(key, version),
+            None => self.plans.values().filter(|plan| plan.key == *key).max_by_key(|plan| plan.version),
+        }
+    }
+
+    /// The version asked for, else the newest.
     pub fn meter(&self, key: &MeterKey, version: Option<u32>) -> Option<&MeterDefinition> {
         let versions = self.meters.get(key)?;
         match version {

@@ -16,12 +16,17 @@ use tokio::sync::Notify;
 /// The most invoice ids that are remembered to spare a second look. Past it, memory starts over.
 const REMEMBERED: usize = 200_000;
 
+/// Simulations at once: a core each on a small machine, and some 64 MiB of text.
+const SIMULATIONS: usize = 2;
+
 pub struct Context {
     pub platform: Platform,
     pub settings: InvoiceSettings,
     pub marks: Marks,
     /// Runs of this process take turns. Those of other processes meet in the journal, which takes each decision once.
     pub one_run: tokio::sync::Mutex<()>,
+    /// Simulations that are asked for over HTTP take turns, a few at once: each may hold a large document.
+    pub simulations: tokio::sync::Semaphore,
     /// Wakes the worker.
     pub wake: Arc<Notify>,
     seen: Mutex<Seen>,
@@ -44,6 +49,7 @@ impl Context {
             settings,
             marks: Marks::default(),
             one_run: tokio::sync::Mutex::new(()),
+            simulations: tokio::sync::Semaphore::new(SIMULATIONS),
             wake: Arc::new(Notify::new()),
             seen: Mutex::default(),
         }

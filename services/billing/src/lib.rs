@@ -10,6 +10,7 @@ mod context;
 mod marks;
 mod print;
 mod run;
+mod what_if;
 
 pub use run::{Refused, Summary, Trigger};
 

@@ -5,6 +5,7 @@ mod invoice;
 mod invoices;
 mod plans;
 mod runs;
+mod simulations;
 mod subscriptions;
 mod upcoming;
 
@@ -31,6 +32,7 @@ pub fn routes(context: Arc<Context>) -> OpenApiRouter {
         .routes(routes!(events::list))
         .routes(routes!(runs::start))
         .routes(routes!(runs::status))
+        .routes(routes!(simulations::simulate))
         .with_state(context)
 }
 

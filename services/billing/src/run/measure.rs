@@ -83,6 +83,36 @@ async fn measure_all(
     Ok(measured)
 }
 
+/// The usage that each candidate's moment needs, inside a cut of its own: what it was billed by, or would have been.
+pub async fn at_cuts(
+    context: &Context,
+    catalogue: &Catalogue,
+    candidates: &[Candidate],
+    cuts: &[Cut],
+) -> anyhow::Result<Vec<Result<BTreeMap<MeterKey, UsageFigure>, Refusal>>> {
+    let mut measured: Vec<Result<Measured, Refusal>> = candidates.iter().map(|_| Ok(Measured::default())).collect();
+    let mut asked = Asked(BTreeMap::new());
+    for (index, (candidate, cut)) in candidates.iter().zip(cuts).enumerate() {
+        for need in &candidate.moment.usage {
+            match catalogue.meter(&need.meter, None) {
+                Some(meter) => asked.add(meter, index, candidate, need.window, Some(cut)),
+                None => measured[index] = Err(format!("meter {} of the plan is not in the catalogue", need.meter)),
+            }
+        }
+    }
+    for (meter, wanted) in asked.by_meter() {
+        let answers =
+            billed_usage(&context.platform.clickhouse, meter, &wanted.closed_spans(), &Cut(Vec::new())).await?;
+        for ((want, usage), cut) in
+            wanted.all.iter().zip(answers).filter_map(|(want, it)| Some(((want, it), want.closed?)))
+        {
+            want.enter(meter, &usage, cut, &mut measured[want.index]);
+        }
+    }
+    // Each was entered as a window that is measured again, and it is the only one of its candidate.
+    Ok(measured.into_iter().map(|it| it.map(|it| it.remeasured.into_values().next().unwrap_or_default())).collect())
+}
+
 /// One window of one meter of one candidate.
 struct Want<'a> {
     key: u32,

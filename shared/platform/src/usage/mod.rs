@@ -22,6 +22,7 @@ pub mod recovery;
 pub mod rows;
 mod spans;
 mod value;
+pub mod view;
 
 use crate::clickhouse::ClickHouseError;
 use talea_domain::error::FieldError;

@@ -1,4 +1,4 @@
-//! How fast the core is, on one core: `cargo bench -p talea-domain --bench pricing`.
+//! How fast the core is, on one core: `cargo bench -p talea-bench --bench pricing`.
 //!
 //! Each figure stands beside its ceiling from the same run: for a simulation, what serde_json needs to read the same document
 //! into a tree and to write the same result from one.
