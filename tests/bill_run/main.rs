@@ -15,7 +15,7 @@ mod scene;
 
 use harness::{LogChoice, Stage};
 use scene::Scene;
-use sqlx::{ConnectOptions, Connection, PgConnection};
+use sqlx::{ConnectOptions, PgConnection};
 use std::io::Write;
 use std::time::{Duration, Instant};
 

@@ -86,6 +86,15 @@ key!(
     /// `inv_…`: derived from (subscription, period, revision), so that a second run finds the first's invoice.
     InvoiceId, "invoice_id");
 key!(
+    /// `wal_…`: a wallet of prepaid credits.
+    WalletId, "wallet_id");
+key!(
+    /// `grn_…`: credits that were granted at once.
+    GrantId, "grant_id");
+key!(
+    /// `top_…`: an order for more credits; derived from the wallet and the movement that led to it.
+    TopUpOrderId, "order_id");
+key!(
     /// `key_…`: an API key's public name. Never the secret.
     ApiKeyId, "key_id");
 

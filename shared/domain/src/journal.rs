@@ -11,6 +11,9 @@ pub use payload::{
     TopicCreated,
 };
 
+use crate::credit::{
+    CreditConsumed, CreditExpired, CreditGranted, CreditReturned, CreditRolledOver, TopUpOrder, Wallet,
+};
 use crate::entitlement::{LimitChanged, Signal};
 use crate::invoice::Invoice;
 use crate::meter::MeterDefinition;
@@ -54,6 +57,20 @@ pub enum JournalEvent {
     LimitChanged(LimitChanged),
     #[serde(rename = "topic.created.v1")]
     TopicCreated(TopicCreated),
+    #[serde(rename = "wallet.created.v1")]
+    WalletCreated(Wallet),
+    #[serde(rename = "credit.granted.v1")]
+    CreditGranted(CreditGranted),
+    #[serde(rename = "credit.consumed.v1")]
+    CreditConsumed(CreditConsumed),
+    #[serde(rename = "credit.expired.v1")]
+    CreditExpired(CreditExpired),
+    #[serde(rename = "credit.rolled_over.v1")]
+    CreditRolledOver(CreditRolledOver),
+    #[serde(rename = "credit.returned.v1")]
+    CreditReturned(CreditReturned),
+    #[serde(rename = "credit.top_up_ordered.v1")]
+    CreditTopUpOrdered(TopUpOrder),
 }
 
 /// The one thing whose history a decision continues. Versions count from 1 in each stream of each tenant.
@@ -96,6 +113,13 @@ impl JournalEvent {
             Self::QuotaSignalled(_) => "quota.signalled.v1",
             Self::LimitChanged(_) => "quota.limit_changed.v1",
             Self::TopicCreated(_) => "topic.created.v1",
+            Self::WalletCreated(_) => "wallet.created.v1",
+            Self::CreditGranted(_) => "credit.granted.v1",
+            Self::CreditConsumed(_) => "credit.consumed.v1",
+            Self::CreditExpired(_) => "credit.expired.v1",
+            Self::CreditRolledOver(_) => "credit.rolled_over.v1",
+            Self::CreditReturned(_) => "credit.returned.v1",
+            Self::CreditTopUpOrdered(_) => "credit.top_up_ordered.v1",
         }
     }
 
@@ -116,6 +140,13 @@ impl JournalEvent {
             Self::QuotaSignalled(signal) => ("quota", signal.feature.to_string()),
             Self::LimitChanged(change) => ("limit", change.feature.to_string()),
             Self::TopicCreated(topic) => ("topic", topic.topic.clone()),
+            Self::WalletCreated(wallet) => ("wallet", wallet.id.to_string()),
+            Self::CreditGranted(granted) => ("wallet", granted.grant.wallet.to_string()),
+            Self::CreditConsumed(consumed) => ("wallet", consumed.wallet_id.to_string()),
+            Self::CreditExpired(expired) => ("wallet", expired.wallet_id.to_string()),
+            Self::CreditRolledOver(rolled) => ("wallet", rolled.grant.wallet.to_string()),
+            Self::CreditReturned(returned) => ("wallet", returned.wallet_id.to_string()),
+            Self::CreditTopUpOrdered(order) => ("wallet", order.wallet.to_string()),
         };
         Stream { kind, id }
     }
@@ -137,6 +168,13 @@ impl JournalEvent {
             Self::QuotaSignalled(payload) => serde_json::to_string(payload),
             Self::LimitChanged(payload) => serde_json::to_string(payload),
             Self::TopicCreated(payload) => serde_json::to_string(payload),
+            Self::WalletCreated(payload) => serde_json::to_string(payload),
+            Self::CreditGranted(payload) => serde_json::to_string(payload),
+            Self::CreditConsumed(payload) => serde_json::to_string(payload),
+            Self::CreditExpired(payload) => serde_json::to_string(payload),
+            Self::CreditRolledOver(payload) => serde_json::to_string(payload),
+            Self::CreditReturned(payload) => serde_json::to_string(payload),
+            Self::CreditTopUpOrdered(payload) => serde_json::to_string(payload),
         }
     }
 

@@ -71,6 +71,8 @@ impl Account {
                 cut: vec![100, 200],
                 meter_version: 1,
                 groups: Vec::new(),
+                splits: Vec::new(),
+                held: Vec::new(),
             };
             (meter.parse().expect("a key"), figure)
         };

@@ -1,15 +1,20 @@
 //! Usage of many bill moments at once, a fixed number of queries for each meter: the windows that end, and the earlier ones
-//! into which usage has come since they were closed.
+//! into which usage has come since they were closed. What prices ask for beside the whole is [`parts`]'s.
+
+mod parts;
 
 use super::Candidate;
 use super::billed::{self, ClosedWindow, Stretch};
 use crate::catalogue::Catalogue;
 use crate::context::Context;
+use chrono::DateTime;
+use parts::Parts;
 use std::collections::BTreeMap;
 use talea_domain::id::MeterKey;
 use talea_domain::invoice::{BilledLine, UsageFigure};
 use talea_domain::meter::MeterDefinition;
 use talea_domain::period::Period;
+use talea_domain::plan::Demand;
 use talea_platform::usage::UsageError;
 use talea_platform::usage::billing::{BilledUsage, Cut, UsageSpan, billed_usage, late_since};
 
@@ -72,12 +77,8 @@ async fn measure_all(
     for (meter, wanted) in plan.by_meter() {
         let late = late_since(clickhouse, meter, &wanted.closed_spans(), cut).await?;
         let wanted: Vec<&Want> =
-            wanted.all.iter().copied().filter(|want| want.closed.is_none() || late.contains_key(&want.key)).collect();
-        let spans: Vec<UsageSpan> = wanted.iter().map(|want| want.span(None)).collect();
-        let answers = billed_usage(clickhouse, meter, &spans, cut).await?;
-        for (want, usage) in wanted.into_iter().zip(answers) {
-            want.enter(meter, &usage, cut, &mut measured[want.index]);
-        }
+            wanted.all.iter().copied().filter(|want| !want.is_closed() || late.contains_key(&want.key)).collect();
+        enter_all(context, meter, &wanted, cut, &mut measured).await?;
     }
     billed_before(context, candidates, &mut measured).await?;
     Ok(measured)
@@ -95,22 +96,47 @@ pub async fn at_cuts(
     for (index, (candidate, cut)) in candidates.iter().zip(cuts).enumerate() {
         for need in &candidate.moment.usage {
             match catalogue.meter(&need.meter, None) {
-                Some(meter) => asked.add(meter, index, candidate, need.window, Some(cut)),
+                Some(meter) => asked.add(meter, index, candidate, need.window, Known::Inside(cut)),
                 None => measured[index] = Err(format!("meter {} of the plan is not in the catalogue", need.meter)),
             }
         }
     }
     for (meter, wanted) in asked.by_meter() {
-        let answers =
-            billed_usage(&context.platform.clickhouse, meter, &wanted.closed_spans(), &Cut(Vec::new())).await?;
-        for ((want, usage), cut) in
-            wanted.all.iter().zip(answers).filter_map(|(want, it)| Some(((want, it), want.closed?)))
-        {
-            want.enter(meter, &usage, cut, &mut measured[want.index]);
+        enter_all(context, meter, &wanted.all, &Cut(Vec::new()), &mut measured).await?;
+    }
+    Ok(measured.into_iter().map(|measured| measured.map(|measured| measured.usage)).collect())
+}
+
+/// Measures windows of one meter and enters each for its candidate.
+async fn enter_all(
+    context: &Context,
+    meter: &MeterDefinition,
+    wanted: &[&Want<'_>],
+    cut: &Cut,
+    measured: &mut [Result<Measured, Refusal>],
+) -> anyhow::Result<()> {
+    let clickhouse = &context.platform.clickhouse;
+    let spans: Vec<UsageSpan> = wanted.iter().map(|want| want.measured_span()).collect();
+    let answers = billed_usage(clickhouse, meter, &spans, cut).await?;
+    let mut parts = parts::parts(clickhouse, meter, wanted, cut).await?;
+    for (want, usage) in wanted.iter().zip(answers) {
+        match parts.remove(&want.key).unwrap_or_else(|| Ok(Parts::default())) {
+            Ok(parts) => want.enter(meter, &usage, parts, cut, &mut measured[want.index]),
+            Err(refusal) => measured[want.index] = Err(refusal),
         }
     }
-    // Each was entered as a window that is measured again, and it is the only one of its candidate.
-    Ok(measured.into_iter().map(|it| it.map(|it| it.remeasured.into_values().next().unwrap_or_default())).collect())
+    Ok(())
+}
+
+/// What is known of a window.
+#[derive(Clone, Copy)]
+enum Known<'a> {
+    /// It ends now and is measured up to the common cut.
+    Ends,
+    /// It was closed with this cut; it is measured again, up to the common one, when usage has come since.
+    Closed(&'a Cut),
+    /// It is measured inside this cut.
+    Inside(&'a Cut),
 }
 
 /// One window of one meter of one candidate.
@@ -119,8 +145,9 @@ struct Want<'a> {
     index: usize,
     candidate: &'a Candidate,
     period: Period,
-    /// The cut of a closed window; none for one that ends now.
-    closed: Option<&'a Cut>,
+    known: Known<'a>,
+    /// What the candidate's plan asks of the meter.
+    demand: Demand,
 }
 
 impl Want<'_> {
@@ -129,7 +156,38 @@ impl Want<'_> {
         UsageSpan { key: self.key, tenant, period: self.period, cut: cut.cloned() }
     }
 
-    fn enter(&self, meter: &MeterDefinition, usage: &BilledUsage, cut: &Cut, measured: &mut Result<Measured, Refusal>) {
+    /// The window inside the cut up to which it is measured.
+    fn measured_span(&self) -> UsageSpan {
+        self.span(self.inside())
+    }
+
+    /// A cut of its own; none for the common one.
+    fn inside(&self) -> Option<&Cut> {
+        match self.known {
+            Known::Inside(cut) => Some(cut),
+            Known::Ends | Known::Closed(_) => None,
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        matches!(self.known, Known::Closed(_))
+    }
+
+    /// Where usage that came since the cut changes the window: inside it, and before it where that carries over.
+    fn reach(&self, cut: &Cut) -> UsageSpan {
+        let span = self.span(Some(cut));
+        let start = if self.demand.carries_over() { DateTime::UNIX_EPOCH } else { span.period.start };
+        UsageSpan { period: Period::new(start, span.period.end), ..span }
+    }
+
+    fn enter(
+        &self,
+        meter: &MeterDefinition,
+        usage: &BilledUsage,
+        parts: Parts,
+        cut: &Cut,
+        measured: &mut Result<Measured, Refusal>,
+    ) {
         if !usage.is_counted_once() {
             metrics::counter!("talea_billing_double_counted_total").increment(1);
             *measured = Err(format!(
@@ -143,13 +201,15 @@ impl Want<'_> {
             quantity: usage.value.unwrap_or_default(),
             event_count: usage.count,
             digest: usage.digest.clone(),
-            cut: cut.0.clone(),
+            cut: self.inside().unwrap_or(cut).0.clone(),
             meter_version: meter.version,
-            groups: Vec::new(),
+            groups: parts.groups,
+            splits: parts.splits,
+            held: parts.held,
         };
-        match self.closed {
-            None => measured.usage.insert(meter.key.clone(), figure),
-            Some(_) => measured.remeasured.entry(self.period).or_default().insert(meter.key.clone(), figure),
+        match self.known {
+            Known::Ends | Known::Inside(_) => measured.usage.insert(meter.key.clone(), figure),
+            Known::Closed(_) => measured.remeasured.entry(self.period).or_default().insert(meter.key.clone(), figure),
         };
     }
 }
@@ -163,7 +223,11 @@ struct Wanted<'a> {
 
 impl Wanted<'_> {
     fn closed_spans(&self) -> Vec<UsageSpan> {
-        self.all.iter().filter_map(|want| want.closed.map(|cut| want.span(Some(cut)))).collect()
+        let closed = self.all.iter().filter_map(|want| match want.known {
+            Known::Closed(cut) => Some(want.reach(cut)),
+            Known::Ends | Known::Inside(_) => None,
+        });
+        closed.collect()
     }
 }
 
@@ -183,7 +247,10 @@ impl<'a> Asked<'a> {
             for (meter, period, window) in now.chain(before) {
                 let version = window.and_then(|window| window.versions.get(meter).copied());
                 match catalogue.meter(meter, version) {
-                    Some(meter) => asked.add(meter, index, candidate, period, window.map(|window| &window.cut)),
+                    Some(meter) => {
+                        let known = window.map_or(Known::Ends, |window| Known::Closed(&window.cut));
+                        asked.add(meter, index, candidate, period, known);
+                    }
                     None => measured[index] = Err(format!("meter {meter} of its plan is not in the catalogue")),
                 }
             }
@@ -197,12 +264,13 @@ impl<'a> Asked<'a> {
         index: usize,
         candidate: &'a Candidate,
         period: Period,
-        closed: Option<&'a Cut>,
+        known: Known<'a>,
     ) {
         let (_, wants) = self.0.entry((&meter.key, meter.version)).or_insert_with(|| (meter, Vec::new()));
         // A page has far fewer windows than a u32 can count; past it, keys would only have to be given by chunk.
         let key = u32::try_from(wants.len()).unwrap_or(u32::MAX);
-        wants.push(Want { key, index, candidate, period, closed });
+        let demand = candidate.plan.demand(&meter.key, candidate.subscription.currency);
+        wants.push(Want { key, index, candidate, period, known, demand });
     }
 
     fn by_meter(&self) -> impl Iterator<Item = (&'a MeterDefinition, Wanted<'_>)> {

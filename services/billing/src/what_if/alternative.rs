@@ -60,6 +60,7 @@ fn check(catalogue: &Catalogue, plan: &PlanVersion) -> Vec<FieldError> {
             ));
         }
     }
+    faults.extend(plan.unmeasured(|price| catalogue.meter(price.meter()?, None)));
     let below = |fault: FieldError| FieldError { field: format!("/alternative/document{}", fault.field), ..fault };
     faults.into_iter().map(below).collect()
 }

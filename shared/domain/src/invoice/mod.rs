@@ -12,6 +12,7 @@ pub use finalize::{InvoiceError, finalize, verify};
 pub use line::{BilledLine, InvoiceLine, LineKind, Lineage};
 pub use number::format_number;
 
+use crate::credit::CreditApplied;
 use crate::id::{InvoiceId, SubscriptionId, TenantId, derive_bits, prefixed};
 use crate::journal::InvoiceSettings;
 use crate::money::{Currency, Money};
@@ -87,6 +88,12 @@ pub struct Invoice {
     pub tax: Money,
     /// Subtotal plus tax.
     pub total: Money,
+    /// What prepaid credits pay of the total, in the order in which they are spent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub credits: Vec<CreditApplied>,
+    /// The total less the credits; absent where none was applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amount_due: Option<Money>,
     pub finalized_at: Option<DateTime<Utc>>,
 }
 
@@ -94,6 +101,11 @@ impl Invoice {
     /// Whether nothing is charged and nothing credited: no line has an amount.
     pub fn is_empty(&self) -> bool {
         self.lines.iter().all(|line| line.amount.is_zero())
+    }
+
+    /// What is to be paid: the total, less what prepaid credits pay.
+    pub fn amount_due(&self) -> Money {
+        self.amount_due.unwrap_or(self.total)
     }
 
     /// Whether its moment makes an invoice. One without amount does only by the setting, and never as a correction.

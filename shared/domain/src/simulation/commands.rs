@@ -17,13 +17,14 @@ pub(super) enum About {
     /// The subscription that the entry names.
     Subscription,
     /// Something that the command names inside.
-    #[allow(dead_code, reason = "commands of tenants come with wallets, coupons and payments")]
     Other,
 }
 
 pub(super) const COMMANDS: &[Command] = &[
     Command { name: "start", is_there: |entry| entry.start.is_some(), about: About::Subscription },
     Command { name: "cancel", is_there: |entry| entry.cancel.is_some(), about: About::Subscription },
+    Command { name: "grant_credit", is_there: |entry| entry.grant_credit.is_some(), about: About::Other },
+    Command { name: "top_up", is_there: |entry| entry.top_up.is_some(), about: About::Other },
 ];
 
 /// Their names as a sentence lists them: `start, pause and cancel`.

@@ -13,23 +13,27 @@ mod commands;
 mod course;
 mod document;
 mod entry;
+mod held;
 mod parse;
 mod prepare;
 mod result;
 mod run;
 mod usage;
 mod view;
+mod wallets;
 
 pub use document::{
-    CancelInput, DEFAULT_DUE_DAYS, DEFAULT_GRACE_HOURS, DEFAULT_ISSUER, DEFAULT_SERIES, MeterInput, SimulationDocument,
-    StartInput, TenantInput, TimelineEntry, UsageInput,
+    CancelInput, DEFAULT_DUE_DAYS, DEFAULT_GRACE_HOURS, DEFAULT_ISSUER, DEFAULT_SERIES, GrantInput, MeterInput,
+    SimulationDocument, StartInput, TenantInput, TimelineEntry, TopUpInput, UsageInput, WalletInput,
 };
 pub use parse::{MAX_DOCUMENT_BYTES, parse};
 pub use prepare::{MAX_AS_OF, MAX_COMMANDS, MAX_METERS, MAX_PLANS, MAX_TENANTS, MAX_USAGE};
 pub use result::{
     NextMoment, PeriodState, PeriodView, SimulationResult, SubscriptionView, Totals, UnbilledUsage, Used, View,
+    WalletView,
 };
 pub use run::MAX_MOMENTS;
+pub use wallets::MAX_WALLETS;
 
 use crate::error::FieldError;
 use prepare::Prepared;

@@ -6,6 +6,7 @@ use super::document::{
     DEFAULT_DUE_DAYS, DEFAULT_GRACE_HOURS, DEFAULT_ISSUER, DEFAULT_SERIES, MeterInput, SimulationDocument,
 };
 use super::usage::UsageLog;
+use super::wallets::{self, MAX_WALLETS, Wallets};
 use crate::error::FieldError;
 use crate::id::{MeterKey, PlanKey, TenantId};
 use crate::journal::InvoiceSettings;
@@ -37,6 +38,7 @@ pub(super) struct Prepared {
     pub plans: Vec<PlanVersion>,
     pub tenants: BTreeMap<TenantId, Tenant>,
     pub log: UsageLog,
+    pub wallets: Wallets,
     /// Places in the document's timeline, in the order of their instants.
     pub order: Vec<usize>,
 }
@@ -58,12 +60,23 @@ impl Prepared {
         let settings = settings(document, &mut faults);
         let plans = plans(std::mem::take(&mut document.plans), &mut faults);
         let tenants = tenants(document, &mut faults);
+        let wallets = wallets::prepare(document, &tenants, &mut faults);
         let meters = meters(std::mem::take(&mut document.meters), &mut faults);
+        for (index, plan) in plans.iter().enumerate() {
+            let found = plan.unmeasured(|price| meters.get(price.meter()?));
+            faults.extend(
+                found.into_iter().map(|fault| FieldError { field: format!("/plans/{index}{}", fault.field), ..fault }),
+            );
+        }
         let log = UsageLog::new(std::mem::take(&mut document.usage), meters, &tenants, &mut faults);
         let mut order: Vec<usize> = (0..document.timeline.len()).collect();
         order.sort_by_key(|place| document.timeline[*place].at);
         let grace_hours = document.grace_hours.unwrap_or(DEFAULT_GRACE_HOURS);
-        if faults.is_empty() { Ok(Self { settings, grace_hours, plans, tenants, log, order }) } else { Err(faults) }
+        if faults.is_empty() {
+            Ok(Self { settings, grace_hours, plans, tenants, log, wallets, order })
+        } else {
+            Err(faults)
+        }
     }
 
     /// The version asked for, else the highest.
@@ -91,6 +104,7 @@ fn check_sizes(document: &SimulationDocument, faults: &mut Vec<FieldError>) {
     check("/plans", document.plans.len(), MAX_PLANS);
     check("/meters", document.meters.len(), MAX_METERS);
     check("/tenants", document.tenants.len(), MAX_TENANTS);
+    check("/wallets", document.wallets.len(), MAX_WALLETS);
     check("/timeline", document.timeline.len(), MAX_COMMANDS);
     check("/usage", document.usage.len(), MAX_USAGE);
 }

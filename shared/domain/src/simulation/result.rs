@@ -1,5 +1,6 @@
 //! What a simulation answers: `schemas/simulation-result.v1.schema.json`. Same document, same bytes.
 
+use crate::credit::{GrantState, LedgerTransaction, TopUpOrder, Units, Wallet};
 use crate::id::MeterKey;
 use crate::invoice::Invoice;
 use crate::money::{Currency, Money};
@@ -34,6 +35,23 @@ pub struct View {
     /// Usage that is known and that no subscription pays for, each with its reason. Nothing is left out silently.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unbilled_usage: Vec<UnbilledUsage>,
+    /// In the document's order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub wallets: Vec<WalletView>,
+}
+
+/// A wallet, and how it came to what it holds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct WalletView {
+    pub wallet: Wallet,
+    /// What can be spent now.
+    pub balance: Units,
+    /// In the order in which they were granted, with what is left of each.
+    pub grants: Vec<GrantState>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub open_order: Option<TopUpOrder>,
+    /// Every movement, in order.
+    pub ledger: Vec<LedgerTransaction>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -5,8 +5,10 @@ use super::SimulationDocument;
 use super::course::{Course, at_command};
 use super::document::{StartInput, TimelineEntry};
 use super::prepare::Prepared;
+use super::wallets::{Ending, Wallets};
+use crate::credit::CreditError;
 use crate::error::FieldError;
-use crate::id::SubscriptionId;
+use crate::id::{SubscriptionId, TenantId};
 use crate::invoice::Invoice;
 use crate::subscription::{StartTerms, Subscription, SubscriptionCommand, SubscriptionError, decide, evolve};
 use chrono::{DateTime, Utc};
@@ -16,6 +18,12 @@ use std::sync::Arc;
 /// The most bill moments of one document: a hundred subscriptions over eight years of months.
 pub const MAX_MOMENTS: usize = 10_000;
 
+enum Next {
+    Command(usize),
+    Closing(usize),
+    Ending(Ending),
+}
+
 pub(super) struct Simulation<'p> {
     pub prepared: &'p Prepared,
     document: &'p SimulationDocument,
@@ -23,6 +31,9 @@ pub(super) struct Simulation<'p> {
     pub courses: Vec<Course<'p>>,
     by_id: HashMap<SubscriptionId, usize>,
     pub issued: Vec<Arc<Invoice>>,
+    pub wallets: Wallets,
+    /// The instant of what happened last.
+    now: Option<DateTime<Utc>>,
     numbers: u64,
     closed: usize,
     /// Commands that are done, in the order of their instants.
@@ -37,6 +48,8 @@ impl<'p> Simulation<'p> {
             courses: Vec::new(),
             by_id: HashMap::new(),
             issued: Vec::new(),
+            wallets: prepared.wallets.clone(),
+            now: None,
             numbers: 0,
             closed: 0,
             commands_done: 0,
@@ -45,19 +58,35 @@ impl<'p> Simulation<'p> {
 
     /// Everything up to an instant, inclusive. To go there in two steps is the same as in one.
     pub fn advance(&mut self, until: DateTime<Utc>) -> Result<(), FieldError> {
-        loop {
-            let place = self.prepared.order.get(self.commands_done).copied();
-            let command = place.map(|place| (place, self.document.timeline[place].at));
-            let closing = self.next_closing();
-            match (command, closing) {
-                (Some((place, at)), closing) if at <= until && closing.is_none_or(|(_, closes)| at <= closes) => {
+        while let Some((at, next)) = self.next().filter(|(at, _)| *at <= until) {
+            self.now = Some(at);
+            match next {
+                Next::Command(place) => {
                     self.commands_done += 1;
                     self.command(place, &self.document.timeline[place])?;
                 }
-                (_, Some((index, at))) if at <= until => self.close(index)?,
-                _ => return Ok(()),
+                Next::Closing(index) => self.close(index)?,
+                Next::Ending(ending) => self.wallets.end(ending).map_err(|error| at_wallets(&error))?,
             }
         }
+        Ok(())
+    }
+
+    /// What happens next. Of one instant a command is first, then what is closed, then the grants that end.
+    fn next(&self) -> Option<(DateTime<Utc>, Next)> {
+        let place = self.prepared.order.get(self.commands_done).copied();
+        let command = place.map(|place| (self.document.timeline[place].at, Next::Command(place)));
+        let closing = self.next_closing().map(|(index, at)| (at, Next::Closing(index)));
+        let ending = self.wallets.next_ending(self.now, |tenant, expiry| self.is_unbilled(tenant, expiry));
+        let ending = ending.map(|ending| (ending.at, Next::Ending(ending)));
+        [command, closing, ending].into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+
+    /// Whether something that was due up to an instant waits for its invoice.
+    fn is_unbilled(&self, tenant: &TenantId, until: DateTime<Utc>) -> bool {
+        let of_tenant = self.courses.iter().filter(|course| course.state.tenant == *tenant);
+        let mut next = of_tenant.filter_map(|course| course.next.as_ref());
+        next.any(|next| next.moment.revision == 0 && next.moment.at <= until)
     }
 
     /// The course whose moment is closed next. Of one instant: wave by wave, by tenant and subscription, then corrections.
@@ -78,7 +107,7 @@ impl<'p> Simulation<'p> {
             let reason = format!("the document has more than {MAX_MOMENTS} bill moments");
             return Err(course.refused(format!("{reason}; {way_out}")));
         }
-        self.issued.extend(course.close(&mut self.numbers)?);
+        self.issued.extend(course.close(&mut self.numbers, &mut self.wallets)?);
         Ok(())
     }
 
@@ -97,6 +126,12 @@ impl<'p> Simulation<'p> {
             if let Some(index) = index {
                 self.courses[index].take(state)?;
             }
+        }
+        if let Some(input) = &entry.grant_credit {
+            self.wallets.grant(place, input, entry.at)?;
+        }
+        if let Some(input) = &entry.top_up {
+            self.wallets.top_up(place, input, entry.at)?;
         }
         Ok(())
     }
@@ -132,6 +167,11 @@ impl<'p> Simulation<'p> {
         let state = decided(place, "/start", state, &SubscriptionCommand::Start { terms, plan }, now)?;
         Course::new(self.prepared, place, plan, tenant, state, now)
     }
+}
+
+/// A fault of a wallet belongs to no command.
+fn at_wallets(error: &CreditError) -> FieldError {
+    FieldError::new("/wallets", error.to_string(), "check the amounts of its grants")
 }
 
 /// The state that a command leads to; a refusal is told at its place.

@@ -1,9 +1,12 @@
 //! Simulations of whole documents: the examples, what is refused, and what must hold for any.
 
 mod examples;
+mod operations;
 mod pricing;
 mod properties;
 mod refusals;
+mod wallets;
+mod words;
 
 use super::*;
 use std::path::{Path, PathBuf};
