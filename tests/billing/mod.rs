@@ -9,4 +9,5 @@ pub mod late;
 pub mod lifecycle;
 pub mod once;
 mod support;
+pub mod wallets;
 pub mod what_if;

@@ -1,10 +1,12 @@
 //! The domain of Talea: pure, synchronous, exact. No I/O, no clock, no randomness, no floats. Time and ids are arguments.
 //!
 //! Reading order: [`event`] (what happened), [`meter`] (what is counted), [`plan`] and [`rating`] (what it costs),
-//! [`subscription`] and [`period`] (when), [`invoice`] (what is owed), [`credit`] (what is paid ahead), [`entitlement`] (what is allowed), [`journal`]
-//! (what was decided), [`simulation`] (all of it at once, over a document).
+//! [`subscription`] and [`period`] (when), [`discount`] and [`tax`] (what changes it), [`invoice`] (what is owed), [`credit`]
+//! (what is paid ahead), [`entitlement`] (what is allowed), [`journal`] (what was decided), [`simulation`] (all of it at
+//! once, over a document).
 
 pub mod credit;
+pub mod discount;
 pub mod entitlement;
 pub mod error;
 pub mod event;
@@ -20,4 +22,5 @@ pub mod quantity;
 pub mod rating;
 pub mod simulation;
 pub mod subscription;
+pub mod tax;
 pub mod tenant;

@@ -11,7 +11,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use talea_domain::id::MeterKey;
-use talea_domain::invoice::{BillInput, Invoice, UsageFigure, assemble, verify};
+use talea_domain::invoice::{BillInput, BillTerms, Invoice, UsageFigure, assemble, verify};
 use talea_domain::journal::InvoiceSettings;
 use talea_domain::party::Party;
 use talea_domain::plan::PlanVersion;
@@ -97,6 +97,7 @@ impl Account {
             remeasured: &[],
             settings: &self.settings,
             bill_to: &self.bill_to,
+            terms: BillTerms::default(),
         });
         let invoice = invoice.expect("it can be rated");
         verify(&invoice).expect("it adds up");

@@ -19,7 +19,7 @@ use history::PastPeriod;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use talea_domain::id::MeterKey;
-use talea_domain::invoice::{BillInput, Invoice, UsageFigure, assemble, verify};
+use talea_domain::invoice::{BillInput, BillTerms, Invoice, UsageFigure, assemble, verify};
 use talea_domain::party::Party;
 use talea_domain::plan::PlanVersion;
 use talea_domain::subscription::{BillMoment, Subscription, UsageNeed};
@@ -77,6 +77,8 @@ fn rated(context: &Context, candidate: &Candidate, usage: &BTreeMap<MeterKey, Us
         remeasured: &[],
         settings: &context.settings,
         bill_to: &Party::named(subscription.tenant.as_str()),
+        // Lines are compared, and nothing that comes after them.
+        terms: BillTerms::default(),
     });
     let invoice = invoice.and_then(|invoice| verify(&invoice).map(|()| invoice));
     invoice.map_err(|error| error.to_string())

@@ -23,6 +23,8 @@ pub(super) enum About {
 pub(super) const COMMANDS: &[Command] = &[
     Command { name: "start", is_there: |entry| entry.start.is_some(), about: About::Subscription },
     Command { name: "cancel", is_there: |entry| entry.cancel.is_some(), about: About::Subscription },
+    Command { name: "apply_coupon", is_there: |entry| entry.apply_coupon.is_some(), about: About::Subscription },
+    Command { name: "remove_coupon", is_there: |entry| entry.remove_coupon.is_some(), about: About::Subscription },
     Command { name: "grant_credit", is_there: |entry| entry.grant_credit.is_some(), about: About::Other },
     Command { name: "top_up", is_there: |entry| entry.top_up.is_some(), about: About::Other },
 ];

@@ -7,13 +7,15 @@ use super::document::{
 };
 use super::usage::UsageLog;
 use super::wallets::{self, MAX_WALLETS, Wallets};
+use crate::discount::Coupon;
 use crate::error::FieldError;
-use crate::id::{MeterKey, PlanKey, TenantId};
+use crate::id::{CouponKey, MeterKey, PlanKey, TenantId};
 use crate::journal::InvoiceSettings;
 use crate::meter::MeterDefinition;
 use crate::party::Party;
 use crate::period::TimeZone;
 use crate::plan::PlanVersion;
+use crate::tax::{TaxProfile, TaxSettings};
 use chrono::{DateTime, Datelike, Duration, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
@@ -25,6 +27,7 @@ pub const MAX_METERS: usize = 1000;
 pub const MAX_TENANTS: usize = 10_000;
 pub const MAX_COMMANDS: usize = 10_000;
 pub const MAX_USAGE: usize = 100_000;
+pub const MAX_COUPONS: usize = 1000;
 /// As the deployment's settings are bounded.
 const MAX_GRACE_HOURS: u32 = 24 * 31;
 const MAX_DUE_DAYS: u32 = 365;
@@ -41,11 +44,15 @@ pub(super) struct Prepared {
     pub wallets: Wallets,
     /// Places in the document's timeline, in the order of their instants.
     pub order: Vec<usize>,
+    pub taxes: Option<TaxSettings>,
+    pub coupons: BTreeMap<CouponKey, Coupon>,
 }
 
 pub(super) struct Tenant {
     pub zone: TimeZone,
     pub bill_to: Party,
+    /// At most one.
+    pub tax: Vec<TaxProfile>,
 }
 
 impl Prepared {
@@ -72,8 +79,11 @@ impl Prepared {
         let mut order: Vec<usize> = (0..document.timeline.len()).collect();
         order.sort_by_key(|place| document.timeline[*place].at);
         let grace_hours = document.grace_hours.unwrap_or(DEFAULT_GRACE_HOURS);
+        let taxes = document.taxes.take();
+        faults.extend(taxes.iter().flat_map(TaxSettings::validate).map(|fault| below("/taxes", fault)));
+        let coupons = coupons(std::mem::take(&mut document.coupons), &mut faults);
         if faults.is_empty() {
-            Ok(Self { settings, grace_hours, plans, tenants, log, wallets, order })
+            Ok(Self { settings, grace_hours, plans, tenants, log, wallets, order, taxes, coupons })
         } else {
             Err(faults)
         }
@@ -107,6 +117,7 @@ fn check_sizes(document: &SimulationDocument, faults: &mut Vec<FieldError>) {
     check("/wallets", document.wallets.len(), MAX_WALLETS);
     check("/timeline", document.timeline.len(), MAX_COMMANDS);
     check("/usage", document.usage.len(), MAX_USAGE);
+    check("/coupons", document.coupons.len(), MAX_COUPONS);
 }
 
 /// Instants of the timeline and the views; those of usage are the log's matter.
@@ -127,6 +138,9 @@ fn check_instants(document: &SimulationDocument, faults: &mut Vec<FieldError>) {
         if let Some(start) = &entry.start {
             start.start_at.into_iter().for_each(|at| check_year(below("start/start_at"), at, faults));
             start.end_at.into_iter().for_each(|at| check_year(below("start/end_at"), at, faults));
+        }
+        if let Some(apply) = &entry.apply_coupon {
+            apply.from.into_iter().for_each(|at| check_year(below("apply_coupon/from"), at, faults));
         }
         commands::check(index, entry, faults);
     }
@@ -182,7 +196,10 @@ fn tenants(document: &mut SimulationDocument, faults: &mut Vec<FieldError>) -> B
     for (index, tenant) in std::mem::take(&mut document.tenants).into_iter().enumerate() {
         let bill_to = tenant.bill_to.unwrap_or_else(|| Party::named(tenant.id.as_str()));
         faults.extend(bill_to.check(&format!("/tenants/{index}/bill_to")).err());
-        if tenants.insert(tenant.id, Tenant { zone: tenant.zone, bill_to }).is_some() {
+        let tax: Vec<TaxProfile> = tenant.tax.into_iter().collect();
+        let found = tax.iter().flat_map(TaxProfile::validate);
+        faults.extend(found.map(|fault| below(format!("/tenants/{index}/tax"), fault)));
+        if tenants.insert(tenant.id, Tenant { zone: tenant.zone, bill_to, tax }).is_some() {
             faults.push(twice(format!("/tenants/{index}/id")));
         }
     }
@@ -210,6 +227,21 @@ fn meters(meters: Vec<MeterInput>, faults: &mut Vec<FieldError>) -> BTreeMap<Met
         }
     }
     defined
+}
+
+fn coupons(coupons: Vec<Coupon>, faults: &mut Vec<FieldError>) -> BTreeMap<CouponKey, Coupon> {
+    let mut offered = BTreeMap::new();
+    for (index, coupon) in coupons.into_iter().enumerate() {
+        faults.extend(coupon.validate().into_iter().map(|fault| below(format!("/coupons/{index}"), fault)));
+        if offered.insert(coupon.key.clone(), coupon).is_some() {
+            faults.push(twice(format!("/coupons/{index}/key")));
+        }
+    }
+    offered
+}
+
+fn below(pointer: impl Display, fault: FieldError) -> FieldError {
+    FieldError { field: format!("{pointer}{}", fault.field), ..fault }
 }
 
 fn twice(field: impl Display) -> FieldError {

@@ -5,6 +5,7 @@
 
 mod api_keys;
 mod catalogue;
+mod credits;
 mod invoices;
 mod periods;
 mod quota;
@@ -21,7 +22,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 /// The tables that follow from the journal alone.
-pub const TABLES: [&str; 13] = [
+pub const TABLES: [&str; 17] = [
     "tenants",
     "meters",
     "plan_versions",
@@ -35,6 +36,10 @@ pub const TABLES: [&str; 13] = [
     "quota_state",
     "quota_limits",
     "api_keys",
+    "wallets",
+    "credit_grants",
+    "credit_orders",
+    "ledger_entries",
 ];
 
 /// Projects decisions, given in the order of their positions.
@@ -46,6 +51,7 @@ pub async fn project(connection: &mut PgConnection, recorded: &[Recorded]) -> Re
     periods::project(connection, recorded).await?;
     quota::project(connection, recorded).await?;
     api_keys::project(connection, recorded).await?;
+    credits::project(connection, recorded).await?;
     Ok(())
 }
 
