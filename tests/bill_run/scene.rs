@@ -11,7 +11,7 @@ use talea_domain::journal::JournalEvent;
 use talea_domain::meter::MeterDefinition;
 use talea_domain::money::Currency;
 use talea_domain::plan::PlanVersion;
-use talea_domain::subscription::{StartTerms, SubscriptionCommand, decide};
+use talea_domain::subscription::{StartOptions, StartTerms, SubscriptionCommand, decide};
 use talea_domain::tenant::{Tenant, TenantScope};
 use talea_platform::clickhouse::ClickHouse;
 use talea_platform::journal::{Decision, append};
@@ -149,6 +149,7 @@ fn subscriber(number: u64, plan: &PlanVersion) -> [Decision; 2] {
         anchor_day: None,
         start_at: zone.with_ymd_and_hms(2026, 9, 1, 0, 0, 0).single().expect("a midnight").to_utc(),
         end_at: None,
+        options: StartOptions::default(),
     };
     let started = decide(None, &SubscriptionCommand::Start { terms, plan }, now()).expect("it may start");
     [JournalEvent::TenantCreated(tenant), started].map(|event| decision(TenantScope::from(&tenant_id), event))

@@ -18,7 +18,7 @@ use crate::entitlement::{LimitChanged, Signal};
 use crate::invoice::Invoice;
 use crate::meter::MeterDefinition;
 use crate::plan::PlanVersion;
-use crate::subscription::Subscription;
+use crate::subscription::{Subscription, SubscriptionChanged};
 use crate::tenant::Tenant;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -43,6 +43,8 @@ pub enum JournalEvent {
     SubscriptionStarted(Subscription),
     #[serde(rename = "subscription.cancelled.v1")]
     SubscriptionCancelled(SubscriptionCancelled),
+    #[serde(rename = "subscription.changed.v1")]
+    SubscriptionChanged(SubscriptionChanged),
     #[serde(rename = "invoice.settings_changed.v1")]
     InvoiceSettingsChanged(InvoiceSettings),
     #[serde(rename = "invoice.drafted.v1")]
@@ -106,6 +108,7 @@ impl JournalEvent {
             Self::PlanPublished(_) => "plan.published.v1",
             Self::SubscriptionStarted(_) => "subscription.started.v1",
             Self::SubscriptionCancelled(_) => "subscription.cancelled.v1",
+            Self::SubscriptionChanged(_) => "subscription.changed.v1",
             Self::InvoiceSettingsChanged(_) => "invoice.settings_changed.v1",
             Self::InvoiceDrafted(_) => "invoice.drafted.v1",
             Self::InvoiceFinalized(_) => "invoice.finalized.v1",
@@ -134,6 +137,7 @@ impl JournalEvent {
             Self::PlanPublished(plan) => ("plan", plan.key.to_string()),
             Self::SubscriptionStarted(subscription) => ("subscription", subscription.id.to_string()),
             Self::SubscriptionCancelled(cancelled) => ("subscription", cancelled.subscription_id.to_string()),
+            Self::SubscriptionChanged(changed) => ("subscription", changed.subscription_id.to_string()),
             Self::InvoiceSettingsChanged(_) => ("settings", "invoice".to_owned()),
             Self::InvoiceDrafted(invoice) | Self::InvoiceFinalized(invoice) => ("invoice", invoice.id.to_string()),
             Self::PeriodClosed(closed) => ("subscription", closed.subscription_id.to_string()),
@@ -162,6 +166,7 @@ impl JournalEvent {
             Self::PlanPublished(payload) => serde_json::to_string(payload),
             Self::SubscriptionStarted(payload) => serde_json::to_string(payload),
             Self::SubscriptionCancelled(payload) => serde_json::to_string(payload),
+            Self::SubscriptionChanged(payload) => serde_json::to_string(payload),
             Self::InvoiceSettingsChanged(payload) => serde_json::to_string(payload),
             Self::InvoiceDrafted(payload) | Self::InvoiceFinalized(payload) => serde_json::to_string(payload),
             Self::PeriodClosed(payload) => serde_json::to_string(payload),

@@ -10,14 +10,13 @@ use std::hint::black_box;
 use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use talea_domain::id::MeterKey;
 use talea_domain::invoice::{BillInput, BillTerms, Invoice, UsageFigure, assemble, verify};
 use talea_domain::journal::InvoiceSettings;
 use talea_domain::party::Party;
 use talea_domain::plan::PlanVersion;
 use talea_domain::simulation::simulate_line;
 use talea_domain::subscription::{
-    BillMoment, StartTerms, Subscription, SubscriptionCommand, bill_moments, decide, evolve,
+    BillMoment, Progress, StartOptions, StartTerms, Subscription, SubscriptionCommand, UsageNeed, bill_moments, decide, evolve,
 };
 
 /// Small documents: a flat fee, and usage in tiers.
@@ -30,7 +29,7 @@ struct Account {
     plan: PlanVersion,
     subscription: Subscription,
     moment: BillMoment,
-    usage: BTreeMap<MeterKey, UsageFigure>,
+    usage: BTreeMap<UsageNeed, UsageFigure>,
     settings: InvoiceSettings,
     bill_to: Party,
 }
@@ -57,11 +56,13 @@ impl Account {
             anchor_day: None,
             start_at: start,
             end_at: None,
+            options: StartOptions::default(),
         };
         let event = decide(None, &SubscriptionCommand::Start { terms, plan: &plan }, start).expect("it may start");
         let subscription = evolve(None, &event).expect("it started");
         let as_of = "2026-10-01T00:00:00Z".parse().expect("an instant");
-        let moments = bill_moments(&subscription, &plan, None, as_of).expect("a calendar");
+        let moments = bill_moments(&subscription, &plan, Progress::default(), as_of).expect("a calendar");
+        let window = moments[0].closes.expect("a month is over").served;
         let figure = |(meter, quantity): (&str, &str)| {
             let quantity = quantity.parse().expect("a quantity");
             let figure = UsageFigure {
@@ -74,7 +75,7 @@ impl Account {
                 splits: Vec::new(),
                 held: Vec::new(),
             };
-            (meter.parse().expect("a key"), figure)
+            (UsageNeed { meter: meter.parse().expect("a key"), window }, figure)
         };
         let usage = [("calls", "12345"), ("tokens", "4567890"), ("storage", "812.5")].map(figure);
         let settings = InvoiceSettings {
@@ -90,11 +91,11 @@ impl Account {
     fn invoice(&self) -> Invoice {
         let invoice = assemble(&BillInput {
             subscription: &self.subscription,
-            plan: &self.plan,
+            plans: &self.plan,
             moment: &self.moment,
             usage: &self.usage,
             billed: &[],
-            remeasured: &[],
+            late: &BTreeMap::new(),
             settings: &self.settings,
             bill_to: &self.bill_to,
             terms: BillTerms::default(),

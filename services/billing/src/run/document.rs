@@ -6,12 +6,12 @@ use super::credits::Purses;
 use super::measure::{Measured, measure};
 use crate::catalogue::Catalogue;
 use crate::context::Context;
-use talea_domain::invoice::{BillInput, BillTerms, Invoice, InvoiceError, Remeasured, assemble, verify};
+use talea_domain::invoice::{BillInput, BillTerms, Invoice, InvoiceError, assemble, verify};
 use talea_domain::party::Party;
 use talea_domain::period::Period;
 use talea_platform::usage::billing::Cut;
 
-/// The document of a moment, not yet issued, and the earlier windows that it measured again.
+/// The document of a moment, not yet issued, and the closed periods that it measured again.
 pub struct Assembled {
     pub invoice: Invoice,
     pub remeasured: Vec<Period>,
@@ -28,13 +28,14 @@ pub async fn assembled(
         return Ok(Vec::new());
     }
     let measured = measure(context, catalogue, candidates, cut).await?;
-    assemble_all(context, candidates, measured).await
+    assemble_all(context, catalogue, candidates, measured).await
 }
 
 /// Assembles what was measured. Each document shows what prepaid credits would pay of it, one after the other, and takes
 /// nothing.
 pub async fn assemble_all(
     context: &Context,
+    catalogue: &Catalogue,
     candidates: &[Candidate],
     measured: Vec<Result<Measured, String>>,
 ) -> anyhow::Result<Vec<Result<Assembled, String>>> {
@@ -46,31 +47,28 @@ pub async fn assemble_all(
         let measured = measured?;
         let tenant = &candidate.subscription.tenant;
         let bill_to = parties.get(tenant).cloned().unwrap_or_else(|| Party::named(tenant.as_str()));
-        let mut invoice = document(context, candidate, &measured, &bill_to).map_err(|error| error.to_string())?;
+        let mut invoice =
+            document(context, catalogue, candidate, &measured, &bill_to).map_err(|error| error.to_string())?;
         purses.pay(&mut invoice, context.now()).map_err(|error| error.to_string())?;
-        Ok(Assembled { invoice, remeasured: measured.remeasured.into_keys().collect() })
+        Ok(Assembled { invoice, remeasured: measured.remeasured.into_iter().collect() })
     });
     Ok(documents.collect())
 }
 
 fn document(
     context: &Context,
+    catalogue: &Catalogue,
     candidate: &Candidate,
     measured: &Measured,
     bill_to: &Party,
 ) -> Result<Invoice, InvoiceError> {
-    let remeasured: Vec<Remeasured<'_>> = measured
-        .remeasured
-        .iter()
-        .map(|(window, usage)| Remeasured { window: *window, plan: &candidate.plan, usage: usage.clone() })
-        .collect();
     let invoice = assemble(&BillInput {
         subscription: &candidate.subscription,
-        plan: &candidate.plan,
+        plans: catalogue,
         moment: &candidate.moment,
         usage: &measured.usage,
         billed: &measured.billed,
-        remeasured: &remeasured,
+        late: &measured.late,
         settings: &context.settings,
         bill_to,
         terms: BillTerms::default(),

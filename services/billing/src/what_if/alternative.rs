@@ -35,7 +35,8 @@ pub(super) fn plan(catalogue: &Catalogue, other: &Alternative) -> Result<PlanVer
         (None, Some(plan)) => {
             let faults = check(catalogue, plan);
             if faults.is_empty() {
-                return Ok(plan.clone());
+                // No published version has this number.
+                return Ok(PlanVersion { version: 0, ..plan.clone() });
             }
             faults
         }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use talea_domain::id::{PlanKey, SubscriptionId, TenantId};
 use talea_domain::invoice::InvoiceLine;
-use talea_domain::period::Period;
+use talea_domain::period::{Interval, Period};
 use talea_domain::subscription::{ServedPeriod, Subscription};
 use talea_platform::http::Problem;
 use talea_platform::usage::billing::Cut;
@@ -45,6 +45,8 @@ pub(super) struct Past {
 
 pub(super) struct PastPeriod {
     pub period: ServedPeriod,
+    /// By which its plan billed then.
+    pub interval: Interval,
     pub cut: Cut,
     pub lines: Vec<InvoiceLine>,
 }
@@ -120,14 +122,19 @@ async fn windows(
 impl Past {
     /// Windows of one billing period are compared together, inside the cut of the last.
     fn enter(&mut self, served: Period, cut: Cut) -> Result<(), talea_domain::period::PeriodError> {
-        let full = self.subscription.anchor()?.period_containing(served.start)?;
+        let Some(ServedPeriod { full, .. }) = self.subscription.period_at(served.start)? else {
+            // It was closed, and a change has taken it away since.
+            return Ok(());
+        };
         match self.periods.last_mut().filter(|last| last.period.full == full) {
             Some(last) => {
                 last.period.served.end = served.end;
                 last.cut = cut;
             }
             None => {
-                self.periods.push(PastPeriod { period: ServedPeriod { full, served }, cut, lines: Vec::new() });
+                let interval = self.subscription.anchor_at(served.start)?.interval;
+                let period = ServedPeriod { full, served };
+                self.periods.push(PastPeriod { period, interval, cut, lines: Vec::new() });
             }
         }
         Ok(())
