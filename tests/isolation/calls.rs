@@ -109,6 +109,7 @@ fn body(route: &Route, names: &Names) -> Value {
             json!({ "tenant_id": names.tenant, "name": "Another", "unit": { "currency": "USD" } })
         }
         ("POST", "/v1/wallets/{id}/grants") => json!({ "amount": "5", "kind": "promotional" }),
+        ("PUT", "/v1/wallets/{id}/auto-top-up") => json!({ "auto_top_up": null }),
         ("POST", "/v1/plans") => plan(),
         ("POST", "/v1/simulations") => json!({ "tenant_id": names.tenant, "alternative": { "plan": "metered" },
             "from": "2026-09-01T00:00:00Z", "to": "2026-10-02T00:00:00Z" }),

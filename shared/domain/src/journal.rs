@@ -12,7 +12,7 @@ pub use payload::{
 };
 
 use crate::credit::{
-    CreditConsumed, CreditExpired, CreditGranted, CreditReturned, CreditRolledOver, TopUpOrder, Wallet,
+    CreditConsumed, CreditExpired, CreditGranted, CreditReturned, CreditRolledOver, TopUpChanged, TopUpOrder, Wallet,
 };
 use crate::entitlement::{LimitChanged, Signal};
 use crate::invoice::Invoice;
@@ -71,6 +71,8 @@ pub enum JournalEvent {
     CreditRolledOver(CreditRolledOver),
     #[serde(rename = "credit.returned.v1")]
     CreditReturned(CreditReturned),
+    #[serde(rename = "wallet.top_up_changed.v1")]
+    TopUpChanged(TopUpChanged),
     #[serde(rename = "credit.top_up_ordered.v1")]
     CreditTopUpOrdered(TopUpOrder),
 }
@@ -122,6 +124,7 @@ impl JournalEvent {
             Self::CreditExpired(_) => "credit.expired.v1",
             Self::CreditRolledOver(_) => "credit.rolled_over.v1",
             Self::CreditReturned(_) => "credit.returned.v1",
+            Self::TopUpChanged(_) => "wallet.top_up_changed.v1",
             Self::CreditTopUpOrdered(_) => "credit.top_up_ordered.v1",
         }
     }
@@ -150,6 +153,7 @@ impl JournalEvent {
             Self::CreditExpired(expired) => ("wallet", expired.wallet_id.to_string()),
             Self::CreditRolledOver(rolled) => ("wallet", rolled.grant.wallet.to_string()),
             Self::CreditReturned(returned) => ("wallet", returned.wallet_id.to_string()),
+            Self::TopUpChanged(changed) => ("wallet", changed.wallet_id.to_string()),
             Self::CreditTopUpOrdered(order) => ("wallet", order.wallet.to_string()),
         };
         Stream { kind, id }
@@ -179,6 +183,7 @@ impl JournalEvent {
             Self::CreditExpired(payload) => serde_json::to_string(payload),
             Self::CreditRolledOver(payload) => serde_json::to_string(payload),
             Self::CreditReturned(payload) => serde_json::to_string(payload),
+            Self::TopUpChanged(payload) => serde_json::to_string(payload),
             Self::CreditTopUpOrdered(payload) => serde_json::to_string(payload),
         }
     }

@@ -96,6 +96,19 @@ pub async fn one(connection: &mut PgConnection, id: &SubscriptionId) -> Result<O
     sqlx::query_as(ONE).bind(id.as_str()).fetch_optional(connection).await
 }
 
+/// The subscriptions of a tenant that can have a bill moment up to an instant.
+pub async fn of_tenant(
+    connection: &mut PgConnection,
+    tenant: &TenantId,
+    until: DateTime<Utc>,
+) -> Result<Vec<SubscriptionRow>, sqlx::Error> {
+    const OF_TENANT: &str = "SELECT s.tenant_id, s.id, s.document, s.billed_until, s.billed_changes, v.version, v.recorded_at \
+        FROM subscriptions s CROSS JOIN LATERAL (SELECT max(j.version) AS version, min(j.recorded_at) AS recorded_at \
+            FROM journal j WHERE j.tenant_id = s.tenant_id AND j.stream = 'subscription/' || s.id) v \
+        WHERE s.tenant_id = $1 AND s.due_from <= $2";
+    sqlx::query_as(OF_TENANT).bind(tenant.as_str()).bind(until).fetch_all(connection).await
+}
+
 /// Ids that this version cannot read have nobody to be told to; the row's document says so in the log.
 pub fn refusal(row: &SubscriptionRow, reason: String) -> Option<Refused> {
     let ids = TenantId::parse(&row.tenant_id).and_then(|tenant| Ok((tenant, SubscriptionId::parse(&row.id)?)));
