@@ -86,6 +86,9 @@ key!(
     /// `inv_…`: derived from (subscription, period, revision), so that a second run finds the first's invoice.
     InvoiceId, "invoice_id");
 key!(
+    /// `crn_…`: a credit note; derived from (invoice, place among its notes).
+    CreditNoteId, "credit_note_id");
+key!(
     /// `key_…`: an API key's public name. Never the secret.
     ApiKeyId, "key_id");
 
