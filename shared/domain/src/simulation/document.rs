@@ -89,12 +89,14 @@ pub struct TenantInput {
     pub bill_to: Option<Party>,
 }
 
-/// A command to a subscription, given and recorded at `at`. Exactly one of the commands is there.
+/// A command, given and recorded at `at`. Exactly one of the commands is there; `commands.rs` lists them.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TimelineEntry {
     pub at: DateTime<Utc>,
-    pub subscription: SubscriptionId,
+    /// Of a command to a subscription.
+    #[serde(default)]
+    pub subscription: Option<SubscriptionId>,
     #[serde(default)]
     pub start: Option<StartInput>,
     #[serde(default)]

@@ -9,6 +9,7 @@
 //! It stands for a bill run that never sleeps: a moment is closed at the very instant at which its grace is over, and
 //! usage is known from its `known_at` on.
 
+mod commands;
 mod course;
 mod document;
 mod entry;

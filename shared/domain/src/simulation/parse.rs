@@ -1,7 +1,7 @@
 //! From text to document. A fault is told by its place in the text: the text is read a second time for it, because to know
 //! the place costs more than to read.
 
-use super::SimulationDocument;
+use super::{SimulationDocument, commands};
 use crate::error::FieldError;
 use serde_path_to_error::{Path, Segment};
 
@@ -10,7 +10,6 @@ pub const MAX_DOCUMENT_BYTES: usize = 64 * 1024 * 1024;
 
 const NOT_JSON: &str = "send one document as a JSON object";
 const SCHEMA: &str = "write it as schemas/simulation.v1.schema.json says";
-const COMMANDS: &str = "the commands of a subscription are start and cancel";
 
 /// Reads a document; the error's field is a JSON pointer into it.
 pub fn parse(text: &str) -> Result<SimulationDocument, FieldError> {
@@ -41,8 +40,11 @@ fn fault(field: String, error: &serde_json::Error) -> FieldError {
     let place = format!(" at line {} column {}", error.line(), error.column());
     let text = text.strip_suffix(&place).unwrap_or(&text);
     let is_command = field.starts_with("/timeline/") && text.starts_with("unknown field");
-    let (reason, way_out) = text.split_once("; ").unwrap_or((text, if is_command { COMMANDS } else { SCHEMA }));
-    FieldError::new(field, reason, way_out)
+    match text.split_once("; ") {
+        Some((reason, way_out)) => FieldError::new(field, reason, way_out),
+        None if is_command => FieldError::new(field, text, format!("the commands are {}", commands::names())),
+        None => FieldError::new(field, text, SCHEMA),
+    }
 }
 
 /// RFC 6901.

@@ -1,6 +1,7 @@
 //! From what can be read to what can be simulated: versions are given, names looked up, bounds checked. All faults of a
 //! document are told at once, as far as one does not hide another.
 
+use super::commands;
 use super::document::{
     DEFAULT_DUE_DAYS, DEFAULT_GRACE_HOURS, DEFAULT_ISSUER, DEFAULT_SERIES, MeterInput, SimulationDocument,
 };
@@ -113,10 +114,7 @@ fn check_instants(document: &SimulationDocument, faults: &mut Vec<FieldError>) {
             start.start_at.into_iter().for_each(|at| check_year(below("start/start_at"), at, faults));
             start.end_at.into_iter().for_each(|at| check_year(below("start/end_at"), at, faults));
         }
-        if entry.start.is_some() == entry.cancel.is_some() {
-            let way_out = "write exactly one of start and cancel; other commands are not simulated yet";
-            faults.push(FieldError::new(format!("/timeline/{index}"), "does not hold one command", way_out));
-        }
+        commands::check(index, entry, faults);
     }
 }
 

@@ -83,10 +83,10 @@ impl<'p> Simulation<'p> {
     }
 
     fn command(&mut self, place: usize, entry: &TimelineEntry) -> Result<(), FieldError> {
-        let index = self.by_id.get(&entry.subscription).copied();
-        if let Some(start) = &entry.start {
-            let course = self.start(place, entry, start, index)?;
-            self.by_id.insert(entry.subscription.clone(), self.courses.len());
+        let index = entry.subscription.as_ref().and_then(|id| self.by_id.get(id).copied());
+        if let (Some(id), Some(start)) = (&entry.subscription, &entry.start) {
+            let course = self.start(place, entry.at, id, start, index)?;
+            self.by_id.insert(id.clone(), self.courses.len());
             self.courses.push(course);
         }
         if let Some(cancel) = &entry.cancel {
@@ -104,7 +104,8 @@ impl<'p> Simulation<'p> {
     fn start(
         &self,
         place: usize,
-        entry: &TimelineEntry,
+        now: DateTime<Utc>,
+        id: &SubscriptionId,
         start: &StartInput,
         existing: Option<usize>,
     ) -> Result<Course<'p>, FieldError> {
@@ -118,18 +119,18 @@ impl<'p> Simulation<'p> {
             FieldError::new(field("plan"), reason, "add it to plans, or check its key and version")
         })?;
         let terms = StartTerms {
-            id: entry.subscription.clone(),
+            id: id.clone(),
             tenant: start.tenant.clone(),
             currency: start.currency.unwrap_or(self.document.currency),
             zone: tenant.zone,
             calendar: start.calendar,
             anchor_day: start.anchor_day,
-            start_at: start.start_at.unwrap_or(entry.at),
+            start_at: start.start_at.unwrap_or(now),
             end_at: start.end_at,
         };
         let state = existing.map(|index| &self.courses[index].state);
-        let state = decided(place, "/start", state, &SubscriptionCommand::Start { terms, plan }, entry.at)?;
-        Course::new(self.prepared, place, plan, tenant, state, entry.at)
+        let state = decided(place, "/start", state, &SubscriptionCommand::Start { terms, plan }, now)?;
+        Course::new(self.prepared, place, plan, tenant, state, now)
     }
 }
 

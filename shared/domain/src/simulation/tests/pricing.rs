@@ -17,14 +17,25 @@ Each example is a file of `schemas/examples/simulate` and was computed by the fu
 This page is generated from these files; a test compares it. To write it anew: `TALEA_UPDATE_GOLDEN=1 cargo test -p talea-domain simulation`.
 ";
 
+/// By the first digit of the examples' names.
+const CHAPTERS: [(&str, char); 6] = [
+    ("Price models", '1'),
+    ("Lifecycle", '2'),
+    ("Changes", '3'),
+    ("Discounts and taxes", '5'),
+    ("Credits", '6'),
+    ("Payments and corrections", '7'),
+];
+
 #[test]
 fn the_page_of_worked_examples_is_as_generated() {
     let mut page = HEAD.to_owned();
-    for (title, numbers) in [("Price models", '1'), ("Lifecycle", '2')] {
-        write!(page, "\n## {title}\n").unwrap();
-        for (name, text) in documents().iter().filter(|(name, _)| name.starts_with(numbers)) {
-            example(&mut page, name, text);
+    for (title, numbers) in CHAPTERS {
+        let documents: Vec<_> = documents().into_iter().filter(|(name, _)| name.starts_with(numbers)).collect();
+        if !documents.is_empty() {
+            write!(page, "\n## {title}\n").unwrap();
         }
+        documents.iter().for_each(|(name, text)| example(&mut page, name, text));
     }
     check_stored(&top().join("docs/pricing.md"), &page);
 }
@@ -91,27 +102,29 @@ fn amounts(amounts: &Amounts) -> String {
 
 fn timeline(page: &mut String, document: &SimulationDocument) {
     for entry in &document.timeline {
-        let zone = |tenant: &_| document.tenants.iter().find(|it| it.id == *tenant).unwrap().zone;
-        let what = match (&entry.start, &entry.cancel) {
-            (Some(start), _) => {
-                let from = start.start_at.map(|at| format!(", from {}", print(at))).unwrap_or_default();
-                let to = start.end_at.map(|at| format!(", to {}", print(at))).unwrap_or_default();
-                format!(
-                    "`{}` of {} ({}) starts on `{}`{from}{to}",
-                    entry.subscription,
-                    start.tenant,
-                    zone(&start.tenant),
-                    start.plan
-                )
-            }
-            (_, Some(cancel)) => {
-                let when = serde_json::to_value(cancel.mode).unwrap();
-                format!("`{}` is cancelled, `{}`", entry.subscription, when.as_str().unwrap())
-            }
-            _ => unreachable!("the document was simulated"),
-        };
-        writeln!(page, "- {}: {what}", print(entry.at)).unwrap();
+        writeln!(page, "- {}: {}", print(entry.at), command(document, entry)).unwrap();
     }
+}
+
+/// A command in words; by its name alone where it has no words of its own here.
+fn command(document: &SimulationDocument, entry: &TimelineEntry) -> String {
+    let of = entry.subscription.as_ref().map(|id| format!("`{id}`")).unwrap_or_default();
+    if let Some(start) = &entry.start {
+        let zone = document.tenants.iter().find(|it| it.id == start.tenant).unwrap().zone;
+        let from = start.start_at.map(|at| format!(", from {}", print(at))).unwrap_or_default();
+        let to = start.end_at.map(|at| format!(", to {}", print(at))).unwrap_or_default();
+        return format!("{of} of {} ({zone}) starts on `{}`{from}{to}", start.tenant, start.plan);
+    }
+    if let Some(cancel) = &entry.cancel {
+        return format!("{of} is cancelled, `{}`", word(cancel.mode));
+    }
+    let there = commands::COMMANDS.iter().find(|command| (command.is_there)(entry)).unwrap();
+    format!("{of} {}", there.name.replace('_', " ")).trim_start().to_owned()
+}
+
+/// An enum's value as JSON writes it.
+fn word(value: impl serde::Serialize) -> String {
+    serde_json::to_value(value).unwrap().as_str().unwrap().to_owned()
 }
 
 fn usage(page: &mut String, document: &SimulationDocument) {

@@ -50,16 +50,17 @@ fn the_document_itself_is_right() {
 
 #[test]
 fn a_fault_names_its_place_and_the_way_out() {
-    check("/timeline/1/pause", json!({}), "/timeline/1/pause", &["unknown field `pause`", "start and cancel"]);
-    check(
-        "/timeline/1/start",
-        json!({"tenant": "acme", "plan": "p"}),
-        "/timeline/1",
-        &["exactly one of start and cancel"],
-    );
+    check("/timeline/1/explode", json!({}), "/timeline/1/explode", &["unknown field `explode`", "commands are start"]);
+    check("/timeline/1/start", json!({"tenant": "acme", "plan": "p"}), "/timeline/1", &["exactly one of start"]);
     check("/timeline/1/cancel/mode", json!("later"), "/timeline/1/cancel/mode", &["`now` or `period_end`"]);
     check("/timeline/1/subscription", json!("t"), "/timeline/1/cancel", &["no such subscription", "check its id"]);
     check("/timeline/1/at", json!("2023-02-10T00:00:00Z"), "/timeline/1/cancel", &["no such subscription"]);
+    check(
+        "/timeline/1/subscription",
+        json!(null),
+        "/timeline/1/subscription",
+        &["names no subscription", "add the id"],
+    );
     check("/timeline/1/at", json!("yesterday"), "/timeline/1/at", &["schema"]);
     check("/timeline/0/at", json!("1200-01-01T00:00:00Z"), "/timeline/0/at", &["1970"]);
     check("/timeline/0/start/tenant", json!("globex"), "/timeline/0/start/tenant", &["add it to tenants"]);
@@ -155,4 +156,16 @@ fn what_would_run_for_ages_is_refused() {
     long["timeline"] = (0..6).map(start).collect();
     long["usage"] = json!([]);
     check_text(&long.to_string(), "/timeline/4", &["more than 10000 bill moments"]);
+}
+
+#[test]
+fn every_command_stands_in_the_schema() {
+    let text = std::fs::read_to_string(top().join("schemas/simulation.v1.schema.json")).unwrap();
+    let schema: Value = serde_json::from_str(&text).unwrap();
+    let entry = schema["properties"]["timeline"]["items"]["properties"].as_object().unwrap();
+    let described: Vec<&str> =
+        entry.keys().map(String::as_str).filter(|key| !["at", "subscription"].contains(key)).collect();
+    let mut listed: Vec<&str> = commands::COMMANDS.iter().map(|command| command.name).collect();
+    listed.sort_unstable();
+    assert_eq!(listed, described);
 }

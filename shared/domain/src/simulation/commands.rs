@@ -1,0 +1,55 @@
+//! The commands of a timeline, listed once: what is read, what is refused and what is told all follow from this list. To
+//! add one: its member in [`TimelineEntry`], its line here, its arm in the simulation's `command`, its schema.
+
+use super::document::TimelineEntry;
+use crate::error::FieldError;
+
+pub(super) struct Command {
+    /// The member of a timeline entry that holds it.
+    pub name: &'static str,
+    pub is_there: fn(&TimelineEntry) -> bool,
+    pub about: About,
+}
+
+/// What a command is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum About {
+    /// The subscription that the entry names.
+    Subscription,
+    /// Something that the command names inside.
+    #[allow(dead_code, reason = "commands of tenants come with wallets, coupons and payments")]
+    Other,
+}
+
+pub(super) const COMMANDS: &[Command] = &[
+    Command { name: "start", is_there: |entry| entry.start.is_some(), about: About::Subscription },
+    Command { name: "cancel", is_there: |entry| entry.cancel.is_some(), about: About::Subscription },
+];
+
+/// Their names as a sentence lists them: `start, pause and cancel`.
+pub(super) fn names() -> String {
+    let names: Vec<&str> = COMMANDS.iter().map(|command| command.name).collect();
+    match names.split_last() {
+        Some((last, before)) if !before.is_empty() => format!("{} and {last}", before.join(", ")),
+        _ => names.concat(),
+    }
+}
+
+/// Whether an entry holds exactly one command, and names the subscription that it is about.
+pub(super) fn check(place: usize, entry: &TimelineEntry, faults: &mut Vec<FieldError>) {
+    let mut there = COMMANDS.iter().filter(|command| (command.is_there)(entry));
+    let (Some(command), None) = (there.next(), there.next()) else {
+        let way_out = format!("write exactly one of {}", names());
+        faults.push(FieldError::new(format!("/timeline/{place}"), "does not hold one command", way_out));
+        return;
+    };
+    if (command.about == About::Subscription) != entry.subscription.is_some() {
+        let (reason, way_out) = match command.about {
+            About::Subscription => ("names no subscription", "add the id of the subscription beside the command"),
+            About::Other => {
+                ("names a subscription beside the command", "leave it out; the command names what it is about")
+            }
+        };
+        faults.push(FieldError::new(format!("/timeline/{place}/subscription"), reason, way_out));
+    }
+}
