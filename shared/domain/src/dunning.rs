@@ -3,9 +3,9 @@
 
 use crate::error::FieldError;
 use crate::id::{InvoiceId, TenantId};
-use crate::invoice::InvoiceState;
+use crate::invoice::{InvoiceStage, InvoiceState};
 use crate::money::Money;
-use crate::period::{PeriodError, zone::start_of_day};
+use crate::period::{PeriodError, zone::day_of, zone::start_of_day};
 use chrono::{DateTime, Days, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -118,7 +118,7 @@ pub fn dunning_steps(
         return Ok(reached);
     };
     for step in &policy.steps {
-        let reached_at = reached_at(state, due_date, step)?;
+        let reached_at = reached_at(state, due_date, step.after_days)?;
         if reached_at > as_of {
             break;
         }
@@ -146,10 +146,28 @@ pub fn next_step_at(
         return Ok(None);
     };
     let step = policy.steps.iter().find(|step| !is_known(&step.name));
-    step.map(|step| reached_at(state, due_date, step)).transpose()
+    step.map(|step| reached_at(state, due_date, step.after_days)).transpose()
 }
 
-fn reached_at(state: &InvoiceState, due_date: NaiveDate, step: &DunningStep) -> Result<DateTime<Utc>, PeriodError> {
-    let day = due_date.checked_add_days(Days::new(step.after_days.into())).ok_or(PeriodError::OutOfRange)?;
+/// Since when, or from when on, a recorded step suspends the tenant; none where it does not, or where nothing is open. A
+/// claim that was written off still suspends: to serve again is for a person to decide.
+pub fn suspends_from(
+    state: &InvoiceState,
+    after_days: u32,
+    action: DunningAction,
+) -> Result<Option<DateTime<Utc>>, PeriodError> {
+    let is_owed = state.stage.is_asked_for() || state.stage == InvoiceStage::Uncollectible;
+    let due_date = state.due_date.filter(|_| is_owed && action == DunningAction::Suspend);
+    due_date.map(|due_date| reached_at(state, due_date, after_days)).transpose()
+}
+
+/// Days count from the due date; of an invoice that was paid and is open again, from the day on which its payment was
+/// reversed, so that nobody is suspended on the day of a chargeback.
+fn reached_at(state: &InvoiceState, due_date: NaiveDate, after_days: u32) -> Result<DateTime<Utc>, PeriodError> {
+    let from = due_date.max(day_of(state.open_since, state.zone)?);
+    let day = from.checked_add_days(Days::new(after_days.into())).ok_or(PeriodError::OutOfRange)?;
     start_of_day(day, state.zone)
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,8 +11,12 @@ pub use payload::{
     TopicCreated,
 };
 
+use crate::credit_note::CreditNote;
+use crate::dunning::DunningStepReached;
 use crate::entitlement::{LimitChanged, Signal};
-use crate::invoice::Invoice;
+use crate::invoice::{
+    BillingTermsChanged, CreditRefunded, Invoice, InvoiceVoided, MarkedUncollectible, PaymentRecorded, PaymentReversed,
+};
 use crate::meter::MeterDefinition;
 use crate::plan::PlanVersion;
 use crate::subscription::Subscription;
@@ -54,6 +58,22 @@ pub enum JournalEvent {
     LimitChanged(LimitChanged),
     #[serde(rename = "topic.created.v1")]
     TopicCreated(TopicCreated),
+    #[serde(rename = "invoice.payment_recorded.v1")]
+    PaymentRecorded(PaymentRecorded),
+    #[serde(rename = "invoice.payment_reversed.v1")]
+    PaymentReversed(PaymentReversed),
+    #[serde(rename = "invoice.voided.v1")]
+    InvoiceVoided(InvoiceVoided),
+    #[serde(rename = "invoice.marked_uncollectible.v1")]
+    MarkedUncollectible(MarkedUncollectible),
+    #[serde(rename = "credit_note.issued.v1")]
+    CreditNoteIssued(CreditNote),
+    #[serde(rename = "tenant.credit_refunded.v1")]
+    CreditRefunded(CreditRefunded),
+    #[serde(rename = "dunning.step_reached.v1")]
+    DunningStepReached(DunningStepReached),
+    #[serde(rename = "tenant.billing_terms_changed.v1")]
+    BillingTermsChanged(BillingTermsChanged),
 }
 
 /// The one thing whose history a decision continues. Versions count from 1 in each stream of each tenant.
@@ -96,6 +116,14 @@ impl JournalEvent {
             Self::QuotaSignalled(_) => "quota.signalled.v1",
             Self::LimitChanged(_) => "quota.limit_changed.v1",
             Self::TopicCreated(_) => "topic.created.v1",
+            Self::PaymentRecorded(_) => "invoice.payment_recorded.v1",
+            Self::PaymentReversed(_) => "invoice.payment_reversed.v1",
+            Self::InvoiceVoided(_) => "invoice.voided.v1",
+            Self::MarkedUncollectible(_) => "invoice.marked_uncollectible.v1",
+            Self::CreditNoteIssued(_) => "credit_note.issued.v1",
+            Self::CreditRefunded(_) => "tenant.credit_refunded.v1",
+            Self::DunningStepReached(_) => "dunning.step_reached.v1",
+            Self::BillingTermsChanged(_) => "tenant.billing_terms_changed.v1",
         }
     }
 
@@ -116,6 +144,14 @@ impl JournalEvent {
             Self::QuotaSignalled(signal) => ("quota", signal.feature.to_string()),
             Self::LimitChanged(change) => ("limit", change.feature.to_string()),
             Self::TopicCreated(topic) => ("topic", topic.topic.clone()),
+            Self::PaymentRecorded(it) => ("invoice", it.invoice_id.to_string()),
+            Self::PaymentReversed(it) => ("invoice", it.invoice_id.to_string()),
+            Self::InvoiceVoided(it) => ("invoice", it.invoice_id.to_string()),
+            Self::MarkedUncollectible(it) => ("invoice", it.invoice_id.to_string()),
+            Self::CreditNoteIssued(note) => ("invoice", note.invoice.to_string()),
+            Self::CreditRefunded(it) => ("open_credit", it.tenant_id.to_string()),
+            Self::DunningStepReached(it) => ("invoice", it.invoice_id.to_string()),
+            Self::BillingTermsChanged(it) => ("billing_terms", it.tenant_id.to_string()),
         };
         Stream { kind, id }
     }
@@ -137,6 +173,14 @@ impl JournalEvent {
             Self::QuotaSignalled(payload) => serde_json::to_string(payload),
             Self::LimitChanged(payload) => serde_json::to_string(payload),
             Self::TopicCreated(payload) => serde_json::to_string(payload),
+            Self::PaymentRecorded(payload) => serde_json::to_string(payload),
+            Self::PaymentReversed(payload) => serde_json::to_string(payload),
+            Self::InvoiceVoided(payload) => serde_json::to_string(payload),
+            Self::MarkedUncollectible(payload) => serde_json::to_string(payload),
+            Self::CreditNoteIssued(payload) => serde_json::to_string(payload),
+            Self::CreditRefunded(payload) => serde_json::to_string(payload),
+            Self::DunningStepReached(payload) => serde_json::to_string(payload),
+            Self::BillingTermsChanged(payload) => serde_json::to_string(payload),
         }
     }
 

@@ -1,8 +1,9 @@
 //! From an invoice and the notes that it has to the next note. Pure: what is left of each line is computed anew.
 
 use super::{CreditLine, CreditNote, CreditNoteLine, SERIES, credit_note_id};
+use crate::error::FieldError;
 use crate::id::InvoiceId;
-use crate::invoice::{Invoice, InvoiceLine, InvoiceStatus, TaxRow, format_number};
+use crate::invoice::{Invoice, InvoiceLine, InvoiceStatus, TaxRow, check_text, format_number};
 use crate::money::{AmountOverflow, Currency, Money, MoneyError, allocate, round_to_minor};
 use crate::period::{PeriodError, zone::day_of};
 use chrono::{DateTime, Utc};
@@ -16,6 +17,8 @@ pub enum CreditNoteError {
     Money(#[from] MoneyError),
     #[error(transparent)]
     Period(#[from] PeriodError),
+    #[error(transparent)]
+    Field(#[from] FieldError),
     #[error("invoice {invoice} is a draft; change what it bills instead of crediting it")]
     NotIssued { invoice: InvoiceId },
     #[error("line {line} is named twice or with both a quantity and an amount; name each line once, with one of them")]
@@ -56,6 +59,7 @@ pub fn draft(
     let Some(invoice_number) = invoice.number.clone().filter(|_| invoice.status == InvoiceStatus::Finalized) else {
         return Err(CreditNoteError::NotIssued { invoice: invoice.id.clone() });
     };
+    check_text("/reason", reason)?;
     let left = Left::of(invoice, before)?;
     let lines = match lines {
         None => left.everything()?,
@@ -210,22 +214,13 @@ impl LineLeft<'_> {
     }
 
     fn credited(&self, quantity: Option<Decimal>, amount: Money) -> CreditNoteLine {
-        CreditNoteLine {
-            invoice_line: self.line.number,
-            description: self.line.description.clone(),
-            quantity,
-            amount,
-        }
+        CreditNoteLine { invoice_line: self.line.number, description: self.line.description.clone(), quantity, amount }
     }
 }
 
 /// The tax of what is credited, row by row: what the invoice's tax on everything credited so far is, less what earlier notes
 /// gave back of it. All notes together therefore give back exactly the invoice's tax.
-fn taxes(
-    invoice: &Invoice,
-    before: &[CreditNote],
-    lines: &[CreditNoteLine],
-) -> Result<Vec<TaxRow>, CreditNoteError> {
+fn taxes(invoice: &Invoice, before: &[CreditNote], lines: &[CreditNoteLine]) -> Result<Vec<TaxRow>, CreditNoteError> {
     let currency = invoice.currency;
     let mut rows = Vec::new();
     for (place, row) in invoice.taxes.iter().enumerate() {

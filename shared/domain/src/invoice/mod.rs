@@ -6,11 +6,20 @@ mod charge;
 mod finalize;
 mod line;
 mod number;
+mod settlement;
+mod state;
+mod terms;
 
 pub use assemble::{BillInput, Remeasured, UsageFigure, assemble};
 pub use finalize::{InvoiceError, finalize, verify};
 pub use line::{BilledLine, InvoiceLine, LineKind, Lineage};
 pub use number::format_number;
+pub use settlement::{
+    CreditCause, CreditEntry, CreditRefunded, InvoiceVoided, MAX_TEXT_CHARS, MarkedUncollectible, PaymentRecorded,
+    PaymentReversed, PaymentSource, check_text, credit_entry,
+};
+pub use state::{InvoiceCommand, InvoiceStage, InvoiceState, Payment, StateError};
+pub use terms::{BillingTerms, BillingTermsChanged, MAX_DUE_DAYS};
 
 use crate::id::{InvoiceId, SubscriptionId, TenantId, derive_bits, prefixed};
 use crate::journal::InvoiceSettings;

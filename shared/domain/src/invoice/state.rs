@@ -4,7 +4,9 @@
 //! [`InvoiceState::decide`] says what a command leads to, [`InvoiceState::evolve`] consumes the old state. At any time
 //! `open + paid + credited = total`, and nothing of it is below zero, but for an invoice that is itself a credit.
 
-use super::settlement::{InvoiceVoided, MarkedUncollectible, PaymentRecorded, PaymentReversed, PaymentSource};
+use super::settlement::{
+    InvoiceVoided, MarkedUncollectible, PaymentRecorded, PaymentReversed, PaymentSource, check_text,
+};
 use super::{Invoice, InvoiceStatus};
 use crate::credit_note::CreditNote;
 use crate::error::FieldError;
@@ -99,13 +101,30 @@ pub struct InvoiceState {
 #[derive(Debug, Clone)]
 pub enum InvoiceCommand {
     /// Money came from outside.
-    RecordPayment { reference: String, amount: Money, received_at: DateTime<Utc>, method: Option<String> },
+    RecordPayment {
+        reference: String,
+        amount: Money,
+        received_at: DateTime<Utc>,
+        method: Option<String>,
+    },
     /// Settle it with the tenant's open credit: with `amount`, else as far as both go.
-    SettleFromCredit { reference: String, amount: Option<Money>, available: Money },
+    SettleFromCredit {
+        reference: String,
+        amount: Option<Money>,
+        available: Money,
+    },
     /// A payment was taken back, for example by a chargeback.
-    ReversePayment { reference: String, reason: String, available: Money },
-    Void { reason: String },
-    MarkUncollectible { reason: String },
+    ReversePayment {
+        reference: String,
+        reason: String,
+        available: Money,
+    },
+    Void {
+        reason: String,
+    },
+    MarkUncollectible {
+        reason: String,
+    },
     /// A note as [`crate::credit_note::draft`] made it.
     IssueCreditNote(Box<CreditNote>),
 }
@@ -139,7 +158,9 @@ pub enum StateError {
     UnknownPayment { reference: String },
     #[error("payment {reference} is reversed already; record what comes again under a new reference")]
     ReversedAlready { reference: String },
-    #[error("{needed} of it stand in open credit, of which {available} are left; reverse what was settled with it first")]
+    #[error(
+        "{needed} of it stand in open credit, of which {available} are left; reverse what was settled with it first"
+    )]
     CreditSpent { needed: Money, available: Money },
     #[error("{asked} are more than what is open or what the tenant has as credit, {available}; settle at most that")]
     CreditShort { asked: Money, available: Money },
@@ -177,7 +198,7 @@ impl InvoiceState {
         let whole = if self.stage == InvoiceStage::Voided { Money::zero(self.total.currency) } else { self.total };
         let paid_is_sound = if self.total.minor < 0 { self.paid == self.total } else { self.paid.minor >= 0 };
         let closed = self.stage != InvoiceStage::Paid || self.open.is_zero();
-        sum == Ok(whole) && self.open.minor >= 0 && self.credited.minor >= 0 && (paid_is_sound || whole.is_zero()) && closed
+        sum == Ok(whole) && self.open.minor >= 0 && self.credited.minor >= 0 && paid_is_sound && closed
     }
 
     /// What a command leads to at `at`. An answer is an event to append; an error changes nothing.
@@ -185,7 +206,10 @@ impl InvoiceState {
         match self.stage {
             InvoiceStage::Draft => return Err(StateError::NotIssued),
             InvoiceStage::Voided => return Err(StateError::Voided),
-            InvoiceStage::Finalized | InvoiceStage::PartiallyPaid | InvoiceStage::Paid | InvoiceStage::Uncollectible => {}
+            InvoiceStage::Finalized
+            | InvoiceStage::PartiallyPaid
+            | InvoiceStage::Paid
+            | InvoiceStage::Uncollectible => {}
         }
         match command {
             InvoiceCommand::RecordPayment { reference, amount, received_at, method } => {
@@ -236,10 +260,16 @@ impl InvoiceState {
         at: DateTime<Utc>,
     ) -> Result<PaymentRecorded, StateError> {
         self.check_amount(amount)?;
+        check_text("/reference", reference)?;
+        method.map_or(Ok(()), |method| check_text("/method", method))?;
         if let Some(known) = self.payment(reference) {
             let same = known.amount == amount && known.source == PaymentSource::External;
             let reference = reference.to_owned();
-            return Err(if same { StateError::Repeated { reference } } else { StateError::ReferenceTaken { reference } });
+            return Err(if same {
+                StateError::Repeated { reference }
+            } else {
+                StateError::ReferenceTaken { reference }
+            });
         }
         let applied = Money::new(amount.minor.min(self.open.minor), amount.currency);
         Ok(PaymentRecorded {
@@ -263,12 +293,17 @@ impl InvoiceState {
         available: Money,
         at: DateTime<Utc>,
     ) -> Result<PaymentRecorded, StateError> {
+        check_text("/reference", reference)?;
         let currency = self.total.currency;
         let most = Money::new(self.open.minor.min(available.minor), currency);
         if let Some(known) = self.payment(reference) {
             let same = known.source == PaymentSource::OpenCredit && asked.is_none_or(|asked| asked == known.amount);
             let reference = reference.to_owned();
-            return Err(if same { StateError::Repeated { reference } } else { StateError::ReferenceTaken { reference } });
+            return Err(if same {
+                StateError::Repeated { reference }
+            } else {
+                StateError::ReferenceTaken { reference }
+            });
         }
         if self.open.is_zero() {
             return Err(StateError::NothingOpen);
@@ -304,6 +339,7 @@ impl InvoiceState {
         available: Money,
         at: DateTime<Utc>,
     ) -> Result<PaymentReversed, StateError> {
+        check_text("/reason", reason)?;
         let reference = reference.to_owned();
         let Some(payment) = self.payment(&reference) else {
             return Err(StateError::UnknownPayment { reference });
@@ -334,6 +370,7 @@ impl InvoiceState {
     }
 
     fn void(&self, reason: &str, at: DateTime<Utc>) -> Result<InvoiceVoided, StateError> {
+        check_text("/reason", reason)?;
         let paid_in = self.payments.iter().any(|payment| payment.reversed_at.is_none());
         if !self.paid.is_zero() || !self.credited.is_zero() || paid_in {
             return Err(StateError::NotUntouched);
@@ -347,6 +384,7 @@ impl InvoiceState {
     }
 
     fn write_off(&self, reason: &str, at: DateTime<Utc>) -> Result<MarkedUncollectible, StateError> {
+        check_text("/reason", reason)?;
         if self.stage == InvoiceStage::Uncollectible {
             return Err(StateError::WrittenOff);
         }
@@ -419,3 +457,6 @@ impl InvoiceState {
         if amount.minor <= 0 { Err(StateError::NotPositive) } else { Ok(()) }
     }
 }
+
+#[cfg(test)]
+mod tests;

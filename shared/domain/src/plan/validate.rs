@@ -3,6 +3,7 @@
 use super::{Amounts, PlanVersion, Price};
 use crate::entitlement::check_features;
 use crate::error::FieldError;
+use crate::invoice::BillingTerms;
 use rust_decimal::Decimal;
 use std::collections::BTreeSet;
 
@@ -132,6 +133,7 @@ impl PlanVersion {
         );
         self.validate_prices(&mut faults);
         found.extend(check_features(&self.limits, &self.entitlements).err());
+        found.extend(BillingTerms::of_plan(self).check("").err());
         found
     }
 

@@ -17,13 +17,18 @@ pub(super) enum About {
     /// The subscription that the entry names.
     Subscription,
     /// Something that the command names inside.
-    #[allow(dead_code, reason = "commands of tenants come with wallets, coupons and payments")]
     Other,
 }
 
 pub(super) const COMMANDS: &[Command] = &[
     Command { name: "start", is_there: |entry| entry.start.is_some(), about: About::Subscription },
     Command { name: "cancel", is_there: |entry| entry.cancel.is_some(), about: About::Subscription },
+    Command { name: "record_payment", is_there: |entry| entry.record_payment.is_some(), about: About::Other },
+    Command { name: "settle_from_credit", is_there: |entry| entry.settle_from_credit.is_some(), about: About::Other },
+    Command { name: "reverse_payment", is_there: |entry| entry.reverse_payment.is_some(), about: About::Other },
+    Command { name: "void_invoice", is_there: |entry| entry.void_invoice.is_some(), about: About::Other },
+    Command { name: "mark_uncollectible", is_there: |entry| entry.mark_uncollectible.is_some(), about: About::Other },
+    Command { name: "issue_credit_note", is_there: |entry| entry.issue_credit_note.is_some(), about: About::Other },
 ];
 
 /// Their names as a sentence lists them: `start, pause and cancel`.

@@ -5,12 +5,14 @@ use super::prepare::{Prepared, Tenant};
 use crate::error::FieldError;
 use crate::id::MeterKey;
 use crate::invoice::{
-    BillInput, BilledLine, Invoice, Remeasured, UsageFigure, assemble, finalize, format_number, verify,
+    BillInput, BilledLine, BillingTerms, Invoice, Remeasured, UsageFigure, assemble, finalize, format_number, verify,
 };
+use crate::journal::InvoiceSettings;
 use crate::period::Period;
 use crate::plan::PlanVersion;
 use crate::subscription::{BillMoment, COLLECT_HOURS, ServedPeriod, Subscription, after_end, closes_at, next_moment};
 use chrono::{DateTime, Duration, Utc};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::sync::Arc;
@@ -173,6 +175,7 @@ impl<'p> Course<'p> {
             plan: self.plan,
             usage: usage.clone(),
         });
+        let settings = self.settings();
         let invoice = assemble(&BillInput {
             subscription: &self.state,
             plan: self.plan,
@@ -180,7 +183,7 @@ impl<'p> Course<'p> {
             usage: &usage,
             billed: &self.billed(moment, late.keys()),
             remeasured: &remeasured.collect::<Vec<_>>(),
-            settings: &self.prepared.settings,
+            settings: &settings,
             bill_to: &self.tenant.bill_to,
         });
         let invoice = invoice.and_then(|invoice| verify(&invoice).map(|()| invoice));
@@ -233,6 +236,20 @@ impl<'p> Course<'p> {
             return Ok(false);
         }
         Ok(self.draft(moment, drafted_at)?.invoice.is_owed(&self.prepared.settings))
+    }
+
+    /// The document's settings with its own days to pay.
+    fn settings(&self) -> Cow<'p, InvoiceSettings> {
+        let settings = &self.prepared.settings;
+        match self.terms().due_days.filter(|due_days| *due_days != settings.due_days) {
+            Some(due_days) => Cow::Owned(InvoiceSettings { due_days, ..settings.clone() }),
+            None => Cow::Borrowed(settings),
+        }
+    }
+
+    /// The terms of payment of its invoices.
+    pub fn terms(&self) -> BillingTerms {
+        self.prepared.terms(self.tenant, self.plan)
     }
 
     /// What stops this subscription is told at the command that started it.

@@ -1,5 +1,7 @@
 //! What is simulated, as a JSON document: `schemas/simulation.v1.schema.json`. Its instants are the only time there is.
 
+use crate::credit_note::CreditLine;
+use crate::dunning::DunningPolicy;
 use crate::id::{MeterKey, PlanKey, SubscriptionId, TenantId};
 use crate::journal::CancelMode;
 use crate::meter::{Aggregation, Dimension, Filter};
@@ -45,6 +47,9 @@ pub struct SimulationDocument {
     pub series: Option<String>,
     #[serde(default)]
     pub due_days: Option<u32>,
+    /// What happens to invoices that are not paid, where neither their plan nor their tenant says.
+    #[serde(default)]
+    pub dunning: Option<DunningPolicy>,
     /// Whether a moment without amount makes an invoice.
     #[serde(default)]
     pub empty_invoices: bool,
@@ -87,6 +92,11 @@ pub struct TenantInput {
     /// Its id alone when absent.
     #[serde(default)]
     pub bill_to: Option<Party>,
+    /// Its own terms of payment, before its plan's.
+    #[serde(default)]
+    pub due_days: Option<u32>,
+    #[serde(default)]
+    pub dunning: Option<DunningPolicy>,
 }
 
 /// A command, given and recorded at `at`. Exactly one of the commands is there; `commands.rs` lists them.
@@ -101,6 +111,18 @@ pub struct TimelineEntry {
     pub start: Option<StartInput>,
     #[serde(default)]
     pub cancel: Option<CancelInput>,
+    #[serde(default)]
+    pub record_payment: Option<PaymentInput>,
+    #[serde(default)]
+    pub settle_from_credit: Option<SettleInput>,
+    #[serde(default)]
+    pub reverse_payment: Option<ReversalInput>,
+    #[serde(default)]
+    pub void_invoice: Option<VoidInput>,
+    #[serde(default)]
+    pub mark_uncollectible: Option<WriteOffInput>,
+    #[serde(default)]
+    pub issue_credit_note: Option<CreditNoteInput>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -129,6 +151,62 @@ pub struct StartInput {
 #[serde(deny_unknown_fields)]
 pub struct CancelInput {
     pub mode: CancelMode,
+}
+
+/// A payment that came from outside, of the invoice with this number.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PaymentInput {
+    pub invoice: String,
+    pub reference: String,
+    /// In major units of the invoice's currency.
+    #[serde(with = "crate::money::exact_decimal")]
+    pub amount: Decimal,
+    #[serde(default)]
+    pub method: Option<String>,
+}
+
+/// The tenant's open credit pays an invoice: with `amount`, else as far as both go.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SettleInput {
+    pub invoice: String,
+    pub reference: String,
+    #[serde(default, with = "crate::money::optional_decimal")]
+    pub amount: Option<Decimal>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReversalInput {
+    pub invoice: String,
+    /// Of the payment.
+    pub reference: String,
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VoidInput {
+    pub invoice: String,
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WriteOffInput {
+    pub invoice: String,
+    pub reason: String,
+}
+
+/// A credit note: of these lines, or of everything that is left of the invoice.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreditNoteInput {
+    pub invoice: String,
+    pub reason: String,
+    #[serde(default)]
+    pub lines: Option<Vec<CreditLine>>,
 }
 
 /// Usage in one of three forms: a quantity at an instant (`tenant`, `meter`, `at`, `quantity`), a quantity of a span of time

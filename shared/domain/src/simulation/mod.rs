@@ -15,14 +15,15 @@ mod document;
 mod entry;
 mod parse;
 mod prepare;
+mod receivables;
 mod result;
 mod run;
 mod usage;
 mod view;
 
 pub use document::{
-    CancelInput, DEFAULT_DUE_DAYS, DEFAULT_GRACE_HOURS, DEFAULT_ISSUER, DEFAULT_SERIES, MeterInput, SimulationDocument,
-    StartInput, TenantInput, TimelineEntry, UsageInput,
+    CancelInput, CreditNoteInput, DEFAULT_DUE_DAYS, DEFAULT_GRACE_HOURS, DEFAULT_ISSUER, DEFAULT_SERIES, MeterInput,
+    SimulationDocument, StartInput, TenantInput, TimelineEntry, UsageInput,
 };
 pub use parse::{MAX_DOCUMENT_BYTES, parse};
 pub use prepare::{MAX_AS_OF, MAX_COMMANDS, MAX_METERS, MAX_PLANS, MAX_TENANTS, MAX_USAGE};

@@ -5,9 +5,11 @@ use super::commands;
 use super::document::{
     DEFAULT_DUE_DAYS, DEFAULT_GRACE_HOURS, DEFAULT_ISSUER, DEFAULT_SERIES, MeterInput, SimulationDocument,
 };
+use super::receivables;
 use super::usage::UsageLog;
 use crate::error::FieldError;
 use crate::id::{MeterKey, PlanKey, TenantId};
+use crate::invoice::{BillingTerms, MAX_DUE_DAYS};
 use crate::journal::InvoiceSettings;
 use crate::meter::MeterDefinition;
 use crate::party::Party;
@@ -26,7 +28,6 @@ pub const MAX_COMMANDS: usize = 10_000;
 pub const MAX_USAGE: usize = 100_000;
 /// As the deployment's settings are bounded.
 const MAX_GRACE_HOURS: u32 = 24 * 31;
-const MAX_DUE_DAYS: u32 = 365;
 /// The years in which a document's instants lie.
 const YEARS: std::ops::RangeInclusive<i32> = 1970..=2199;
 
@@ -39,11 +40,16 @@ pub(super) struct Prepared {
     pub log: UsageLog,
     /// Places in the document's timeline, in the order of their instants.
     pub order: Vec<usize>,
+    /// Whether payments or dunning stand in the document, so that what becomes of invoices is followed.
+    pub follows_payments: bool,
+    /// Of whom neither plan nor tenant says otherwise.
+    pub terms: BillingTerms,
 }
 
 pub(super) struct Tenant {
     pub zone: TimeZone,
     pub bill_to: Party,
+    pub terms: BillingTerms,
 }
 
 impl Prepared {
@@ -56,6 +62,9 @@ impl Prepared {
         }
         check_instants(document, &mut faults);
         let settings = settings(document, &mut faults);
+        let outer = BillingTerms { due_days: None, dunning: document.dunning.take() };
+        faults.extend(outer.check("").err());
+        let follows_payments = receivables::are_followed(document, &outer);
         let plans = plans(std::mem::take(&mut document.plans), &mut faults);
         let tenants = tenants(document, &mut faults);
         let meters = meters(std::mem::take(&mut document.meters), &mut faults);
@@ -63,7 +72,8 @@ impl Prepared {
         let mut order: Vec<usize> = (0..document.timeline.len()).collect();
         order.sort_by_key(|place| document.timeline[*place].at);
         let grace_hours = document.grace_hours.unwrap_or(DEFAULT_GRACE_HOURS);
-        if faults.is_empty() { Ok(Self { settings, grace_hours, plans, tenants, log, order }) } else { Err(faults) }
+        let prepared = Self { settings, grace_hours, plans, tenants, log, order, follows_payments, terms: outer };
+        if faults.is_empty() { Ok(prepared) } else { Err(faults) }
     }
 
     /// The version asked for, else the highest.
@@ -73,6 +83,11 @@ impl Prepared {
             Some(version) => versions.into_iter().find(|plan| plan.version == version),
             None => versions.max_by_key(|plan| plan.version),
         }
+    }
+
+    /// The terms of payment of a plan's invoices to a tenant.
+    pub fn terms(&self, tenant: &Tenant, plan: &PlanVersion) -> BillingTerms {
+        tenant.terms.clone().or(BillingTerms::of_plan(plan)).or(self.terms.clone())
     }
 
     pub fn grace(&self, plan: &PlanVersion) -> Duration {
@@ -168,7 +183,9 @@ fn tenants(document: &mut SimulationDocument, faults: &mut Vec<FieldError>) -> B
     for (index, tenant) in std::mem::take(&mut document.tenants).into_iter().enumerate() {
         let bill_to = tenant.bill_to.unwrap_or_else(|| Party::named(tenant.id.as_str()));
         faults.extend(bill_to.check(&format!("/tenants/{index}/bill_to")).err());
-        if tenants.insert(tenant.id, Tenant { zone: tenant.zone, bill_to }).is_some() {
+        let terms = BillingTerms { due_days: tenant.due_days, dunning: tenant.dunning };
+        faults.extend(terms.check(&format!("/tenants/{index}")).err());
+        if tenants.insert(tenant.id, Tenant { zone: tenant.zone, bill_to, terms }).is_some() {
             faults.push(twice(format!("/tenants/{index}/id")));
         }
     }

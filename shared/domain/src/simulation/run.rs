@@ -5,9 +5,11 @@ use super::SimulationDocument;
 use super::course::{Course, at_command};
 use super::document::{StartInput, TimelineEntry};
 use super::prepare::Prepared;
+use super::receivables::Receivables;
 use crate::error::FieldError;
-use crate::id::SubscriptionId;
-use crate::invoice::Invoice;
+use crate::id::{InvoiceId, SubscriptionId};
+use crate::invoice::{BilledLine, Invoice};
+use crate::period::PeriodError;
 use crate::subscription::{StartTerms, Subscription, SubscriptionCommand, SubscriptionError, decide, evolve};
 use chrono::{DateTime, Utc};
 use std::collections::HashMap;
@@ -27,6 +29,7 @@ pub(super) struct Simulation<'p> {
     closed: usize,
     /// Commands that are done, in the order of their instants.
     commands_done: usize,
+    pub receivables: Receivables,
 }
 
 impl<'p> Simulation<'p> {
@@ -40,6 +43,7 @@ impl<'p> Simulation<'p> {
             numbers: 0,
             closed: 0,
             commands_done: 0,
+            receivables: Receivables::default(),
         }
     }
 
@@ -49,6 +53,10 @@ impl<'p> Simulation<'p> {
             let place = self.prepared.order.get(self.commands_done).copied();
             let command = place.map(|place| (place, self.document.timeline[place].at));
             let closing = self.next_closing();
+            let first = command.map(|(_, at)| at).into_iter().chain(closing.map(|(_, at)| at)).min();
+            if self.dun(until, command.map(|(_, at)| at), first)? {
+                continue;
+            }
             match (command, closing) {
                 (Some((place, at)), closing) if at <= until && closing.is_none_or(|(_, closes)| at <= closes) => {
                     self.commands_done += 1;
@@ -78,11 +86,40 @@ impl<'p> Simulation<'p> {
             let reason = format!("the document has more than {MAX_MOMENTS} bill moments");
             return Err(course.refused(format!("{reason}; {way_out}")));
         }
-        self.issued.extend(course.close(&mut self.numbers)?);
+        let issued = course.close(&mut self.numbers)?;
+        if let Some(invoice) = issued.as_ref().filter(|_| self.prepared.follows_payments) {
+            let (terms, course) = (course.terms(), &*course);
+            self.receivables.issued(invoice, terms).map_err(|error| course.refused(error))?;
+        }
+        self.issued.extend(issued);
         Ok(())
     }
 
+    /// Reaches the next step of dunning where it comes before everything else; a command of the same instant comes first.
+    fn dun(
+        &mut self,
+        until: DateTime<Utc>,
+        command: Option<DateTime<Utc>>,
+        first: Option<DateTime<Utc>>,
+    ) -> Result<bool, FieldError> {
+        if !self.prepared.follows_payments {
+            return Ok(false);
+        }
+        let refused = |error: PeriodError| FieldError::new("/dunning", error.to_string(), "choose fewer days");
+        let next = self.receivables.next_at().map_err(refused)?;
+        let Some(at) =
+            next.filter(|at| *at <= until && command.is_none_or(|it| *at < it) && first.is_none_or(|it| *at <= it))
+        else {
+            return Ok(false);
+        };
+        self.receivables.reach(at).map_err(refused)?;
+        Ok(true)
+    }
+
     fn command(&mut self, place: usize, entry: &TimelineEntry) -> Result<(), FieldError> {
+        if let Some(voided) = self.receivables.command(place, entry)? {
+            self.forget(&voided);
+        }
         let index = entry.subscription.as_ref().and_then(|id| self.by_id.get(id).copied());
         if let (Some(id), Some(start)) = (&entry.subscription, &entry.start) {
             let course = self.start(place, entry.at, id, start, index)?;
@@ -99,6 +136,19 @@ impl<'p> Simulation<'p> {
             }
         }
         Ok(())
+    }
+
+    /// What a voided invoice billed counts as not billed.
+    fn forget(&mut self, voided: &InvoiceId) {
+        let Some(subscription) = self.issued.iter().find(|it| it.id == *voided).map(|it| it.subscription.clone())
+        else {
+            return;
+        };
+        let counts = |it: &&Arc<Invoice>| it.subscription == subscription && !self.receivables.is_voided(&it.id);
+        let lines = self.issued.iter().filter(counts).flat_map(|it| &it.lines).map(BilledLine::from).collect();
+        if let Some(index) = self.by_id.get(&subscription) {
+            self.courses[*index].lines = lines;
+        }
     }
 
     fn start(

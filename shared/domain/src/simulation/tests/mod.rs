@@ -3,6 +3,7 @@
 mod examples;
 mod pricing;
 mod properties;
+mod receivables;
 mod refusals;
 
 use super::*;

@@ -118,6 +118,9 @@ fn command(document: &SimulationDocument, entry: &TimelineEntry) -> String {
     if let Some(cancel) = &entry.cancel {
         return format!("{of} is cancelled, `{}`", word(cancel.mode));
     }
+    if let Some(words) = receivables::command(entry) {
+        return words;
+    }
     let there = commands::COMMANDS.iter().find(|command| (command.is_there)(entry)).unwrap();
     format!("{of} {}", there.name.replace('_', " ")).trim_start().to_owned()
 }
@@ -171,6 +174,7 @@ fn show(page: &mut String, view: &View, is_one_of_many: bool) {
                 .unwrap();
         }
     }
+    receivables::show(page, view);
     for unbilled in &view.unbilled_usage {
         writeln!(page, "\nNot billed: `{}`, {}.", unbilled.usage, unbilled.reason).unwrap();
     }
