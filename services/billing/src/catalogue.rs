@@ -29,6 +29,11 @@ impl Catalogue {
         self.plans.get(&(key.clone(), version))
     }
 
+    /// Days that no billing period of any plan falls short of; 0 where there is none.
+    pub fn shortest_period_days(&self) -> i64 {
+        self.plans.values().map(|plan| plan.interval.shortest_days()).min().unwrap_or_default()
+    }
+
     /// The version asked for, else the newest.
     pub fn meter(&self, key: &MeterKey, version: Option<u32>) -> Option<&MeterDefinition> {
         let versions = self.meters.get(key)?;

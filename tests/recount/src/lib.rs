@@ -1,23 +1,28 @@
-//! The independent auditor. It shares no code with Talea: it reads the sender's journal of what was acknowledged, counts
-//! and prices that by its own arithmetic, and compares the outcome with ClickHouse's rows and with what the API answers:
-//! per tenant, meter and day to the last decimal, the sets of counted and of dead-lettered identities, every invoice.
+//! The independent auditor. It shares no code with Talea: it counts and prices the sender's journal by itself, and
+//! compares the outcome with ClickHouse's rows and the API's answers: quantities per tenant, meter and day to the last
+//! decimal, the sets of counted and of dead-lettered identities, and the total of every invoice.
 
-mod evidence;
-mod pricing;
-
-pub use evidence::Evidence;
-
-use anyhow::{Context, Result, bail};
-use chrono::{DateTime, Duration, NaiveDate, Utc};
-use evidence::{Identity, clickhouse, identity, instant, leaves, number, pages, rows, text, zone};
-use rust_decimal::Decimal;
-use serde_json::Value;
+use anyhow::{Context, Result, bail, ensure};
+use chrono::{DateTime, Datelike, Duration, Months, NaiveDate, NaiveTime, Utc};
+use rust_decimal::{Decimal, RoundingStrategy::MidpointAwayFromZero};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Deserializer, Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
-use std::io::BufRead;
+use std::io::{BufRead, BufReader};
+
+/// Where the evidence is.
+pub struct Evidence {
+    pub journal: std::path::PathBuf,
+    pub api: String,
+    pub api_key: String,
+    pub clickhouse: String,
+    pub clickhouse_user: String,
+    pub clickhouse_password: String,
+    pub clickhouse_database: String,
+}
 
 /// How much was compared, and every difference.
-#[derive(Default)]
 pub struct Finding {
     pub counted: usize,
     pub dead_lettered: usize,
@@ -26,147 +31,168 @@ pub struct Finding {
     pub differences: Vec<String>,
 }
 
-/// Time, type, leaves of `data` in one spelling, and how many rows hold the identity.
-type Event = (DateTime<Utc>, String, BTreeMap<String, String>, usize);
-/// Tenant, meter, first day.
+/// By tenant, source and id: type, subject and data; time; how many rows hold the identity.
+type Events = BTreeMap<(String, String, String), (Body, DateTime<Utc>, u32)>;
+type Body = (String, Option<String>, BTreeMap<String, String>);
+/// By tenant, meter and first day.
 type Quantities = BTreeMap<(String, String, NaiveDate), Decimal>;
+/// By tenant and billed moment: the total of every document.
+type Invoices = BTreeMap<(String, DateTime<Utc>), Vec<Decimal>>;
 
-/// The window of a late event, and of one from the future.
-const LATE: Duration = Duration::days(35);
-const FUTURE: Duration = Duration::minutes(60);
+const COUNTED: &str = "SELECT (tenant_id, source, id), ((event_type, nullIf(subject, ''), mapConcat(
+    numbers::Map(String, String), mapApply((field, text) -> (field, toJSONString(text)), texts::Map(String, String)))),
+    time, count() OVER (PARTITION BY tenant_id, source, id)::UInt32) FROM usage_events
+    SETTINGS date_time_output_format = 'iso', output_format_json_escape_forward_slashes = 0";
 
-/// Recounts and compares.
+/// Recounts and compares. An acknowledged event counts when it is new, of a known tenant, at most 35 days late and an
+/// hour early; the same again, at whatever time, changes nothing; anything else is a dead letter.
 pub fn recount(e: &Evidence) -> Result<Finding> {
-    let (mut setup, mut now, mut barriers) = (Value::Null, DateTime::UNIX_EPOCH, Vec::new());
-    let (mut counted, mut dead, mut bodies, mut passed) =
-        (BTreeMap::new(), BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-    for line in std::io::BufReader::new(std::fs::File::open(&e.journal)?).lines() {
+    let (mut setup, mut now, mut closings) = (Value::Null, DateTime::UNIX_EPOCH, Vec::new());
+    let (mut counted, mut dead) = (Events::new(), BTreeMap::new());
+    for line in BufReader::new(std::fs::File::open(&e.journal)?).lines() {
         let entry: Value = serde_json::from_str(&line?)?;
-        let event = &entry["event"];
-        if let Some(clock) = entry["clock"].as_str() {
-            now = instant(clock)?;
-        } else if let Some(barrier) = entry["barrier"].as_str() {
-            barriers.push(instant(barrier)?);
-        } else if entry["setup"].is_object() {
-            setup = entry["setup"].clone();
+        setup = at::<Option<Value>>(&entry, "/setup")?.unwrap_or(setup);
+        now = at::<Option<DateTime<Utc>>>(&entry, "/clock")?.unwrap_or(now);
+        if let Some(moment) = at(&entry, "/barrier")? {
+            closings.push((moment, quantities(&setup, &counted, |day| day.with_day(1).unwrap_or(day))?));
         } else if entry["verdict"] == "accepted" {
-            let (id, time) = (identity(event, "tenantid")?, instant(&text(event, "time")?)?);
-            let body = (event["type"].clone(), event["subject"].clone(), event["data"].clone());
-            let in_window = now - LATE <= time && time <= now + FUTURE && setup["tenants"].get(&id.0).is_some();
-            match bodies.get(&id) {
-                None if in_window => {
-                    let data = leaves(event["data"].as_object().context("data")?);
-                    counted.insert(id.clone(), (time, text(event, "type")?, data, 1));
-                    passed.insert(id.clone(), barriers.len());
-                    bodies.insert(id, body);
-                }
-                Some(first) if *first == body => {}
-                _ => drop(dead.insert(id, ())),
+            let id = (at(&entry, "/event/tenantid")?, at(&entry, "/event/source")?, at(&entry, "/event/id")?);
+            let body = (at(&entry, "/event/type")?, at(&entry, "/event/subject")?, spelled(at(&entry, "/event/data")?));
+            let time = at(&entry, "/event/time")?;
+            let in_time = now - Duration::days(35) <= time && time <= now + Duration::hours(1);
+            match counted.get(&id) {
+                None if in_time && setup["tenants"].get(&id.0).is_some() => drop(counted.insert(id, (body, time, 1))),
+                Some((first, ..)) if *first == body => {}
+                _ => drop(dead.insert(id, true)),
             }
         }
     }
-    let (stored, letters) = stored(e)?;
-    let per_day = |events| quantities(&setup, events, |_| true, |day| day);
-    let (days, asked) = (per_day(&counted)?, answered(e, &setup)?);
-    let (owed, issued) = (pricing::invoices(&setup, &counted, &passed, &barriers)?, issued(e, &setup)?);
-    let mut finding =
-        Finding { counted: counted.len(), dead_lettered: dead.len(), quantities: days.len(), ..Finding::default() };
-    finding.invoices = owed.values().map(Vec::len).sum();
-    differ("event", &counted, &stored, &mut finding.differences);
-    differ("dead letter", &dead, &letters, &mut finding.differences);
-    differ("quantity of the rows", &days, &per_day(&stored)?, &mut finding.differences);
-    differ("quantity by the API", &days, &asked, &mut finding.differences);
-    differ("invoices", &owed, &issued, &mut finding.differences);
-    Ok(finding)
-}
-
-fn differ<K: Ord + Debug, V: PartialEq + Debug>(
-    what: &str,
-    want: &BTreeMap<K, V>,
-    have: &BTreeMap<K, V>,
-    out: &mut Vec<String>,
-) {
-    for key in want.keys().chain(have.keys()).collect::<BTreeSet<_>>() {
-        match (want.get(key), have.get(key)) {
-            (None, Some(have)) => out.push(format!("extra {what} {key:?}: {have:?}")),
-            (Some(want), None) => out.push(format!("missing {what} {key:?}: {want:?}")),
-            (Some(want), Some(have)) if want != have => {
-                out.push(format!("altered {what} {key:?}: {have:?} instead of {want:?}"))
-            }
-            _ => {}
-        }
+    let mut issued = Invoices::new();
+    for invoice in api(e, "invoices?status=finalized")? {
+        let moment = (at(&invoice, "/tenant_id")?, at(&invoice, "/billed_at")?);
+        issued.entry(moment).or_default().push(at(&invoice, "/total/amount")?);
     }
+    let (days, owed) = (quantities(&setup, &counted, |day| day)?, invoices(&setup, &closings)?);
+    let differences = [
+        compare("event", &counted, rows(e, COUNTED)?),
+        compare("dead letter", &dead, rows(e, "SELECT DISTINCT (tenant_id, source, id), true FROM dead_letters")?),
+        compare("quantity", &days, answered(e, &setup)?),
+        compare("invoice", &owed, issued),
+    ];
+    let (counted, dead_lettered, quantities, invoices) = (counted.len(), dead.len(), days.len(), owed.len());
+    Ok(Finding { counted, dead_lettered, quantities, invoices, differences: differences.concat() })
 }
 
-fn stored(e: &Evidence) -> Result<(BTreeMap<Identity, Event>, BTreeMap<Identity, ()>)> {
-    let mut stored: BTreeMap<Identity, Event> = BTreeMap::new();
-    let columns =
-        "tenant_id, source, id, event_type, formatDateTime(time, '%Y-%m-%dT%H:%i:%S.%fZ') AS time, numbers, texts";
-    for row in clickhouse(e, &format!("SELECT {columns} FROM usage_events FORMAT JSONEachRow"))? {
-        let both = ["numbers", "texts"].into_iter().filter_map(|name| row[name].as_object()).flatten();
-        let data = leaves(&both.map(|(pointer, value)| (pointer[1..].to_owned(), value.clone())).collect());
-        let event = (instant(&text(&row, "time")?)?, text(&row, "event_type")?, data, 1);
-        stored.entry(identity(&row, "tenant_id")?).and_modify(|held| held.3 += 1).or_insert(event);
-    }
-    let letters = clickhouse(e, "SELECT DISTINCT tenant_id, source, id FROM dead_letters FORMAT JSONEachRow")?;
-    Ok((stored, letters.iter().map(|row| Ok((identity(row, "tenant_id")?, ()))).collect::<Result<_>>()?))
+/// Values by pointer: numbers without trailing zeros, texts in quotes.
+fn spelled(data: Map<String, Value>) -> BTreeMap<String, String> {
+    let spell = |value: String| value.parse::<Decimal>().map_or(value, |number| number.normalize().to_string());
+    data.into_iter().map(|(name, value)| (format!("/{name}"), spell(value.to_string()))).collect()
 }
 
-/// Every meter of the set-up over some events, by its own idea of the aggregations.
-fn quantities(
-    setup: &Value,
-    events: &BTreeMap<Identity, Event>,
-    take: impl Fn(&Identity) -> bool,
-    label: fn(NaiveDate) -> NaiveDate,
-) -> Result<Quantities> {
+/// Every meter over all that counts, by this auditor's own idea of the aggregations.
+fn quantities(setup: &Value, counted: &Events, first: fn(NaiveDate) -> NaiveDate) -> Result<Quantities> {
     let (mut quantities, mut seen) = (Quantities::new(), BTreeSet::new());
-    for (id, (time, kind, data, _)) in events.iter().filter(|(id, _)| take(id)) {
-        let day = label(time.with_timezone(&zone(setup, &id.0)?).date_naive());
-        for meter in rows(&setup["meters"])?.iter().filter(|meter| meter["event_type"] == **kind) {
-            let value =
-                meter["field"].as_str().and_then(|pointer| data.get(&pointer[1..])).cloned().unwrap_or_default();
-            let key = (id.0.clone(), text(meter, "key")?, day);
-            let number: Decimal = value.parse().unwrap_or_default();
-            let (held, one) = (quantities.get(&key).copied().unwrap_or_default(), Decimal::ONE);
-            let total = match text(meter, "aggregation")?.as_str() {
-                "count" => held + one,
-                "sum" => held + number,
-                "max" => held.max(number),
-                "unique_count" => held + if seen.insert((key.clone(), value)) { one } else { Decimal::ZERO },
+    let meters: Vec<Value> = at(setup, "/meters")?;
+    for ((tenant, ..), ((kind, _, data), time, _)) in counted {
+        let day = first(time.with_timezone(&at::<chrono_tz::Tz>(&setup["tenants"][tenant], "/zone")?).date_naive());
+        for meter in meters.iter().filter(|meter| meter["event_type"] == **kind) {
+            let value = meter["field"].as_str().and_then(|field| data.get(field));
+            let number = value.and_then(|value| value.parse::<Decimal>().ok()).unwrap_or_default();
+            let key = (tenant.clone(), at(meter, "/key")?, day);
+            let total = quantities.entry(key.clone()).or_default();
+            *total = match at(meter, "/aggregation")? {
+                "sum" => *total + number,
+                "max" => number.max(*total),
+                "count" => *total + Decimal::ONE,
+                "unique_count" => *total + Decimal::from(u8::from(seen.insert((key, value)))),
                 other => bail!("the auditor does not know the aggregation {other}"),
             };
-            quantities.insert(key, total);
         }
     }
-    quantities.retain(|_, quantity| !quantity.is_zero());
     Ok(quantities)
 }
 
-fn issued(e: &Evidence, setup: &Value) -> Result<BTreeMap<String, Vec<Decimal>>> {
-    let (mut dated, mut all) = (Vec::new(), BTreeMap::new());
-    for invoice in pages(e, "/v1/invoices?status=finalized")? {
-        dated.push((text(&invoice, "issue_date")?, text(&invoice, "tenant_id")?, number(&invoice["total"]["amount"])?));
+/// As each month begins: all prices in advance, and what all usage before it is worth by now, less all that was billed.
+fn invoices(setup: &Value, closings: &[(DateTime<Utc>, Quantities)]) -> Result<Invoices> {
+    let (mut invoices, grace) = (Invoices::new(), Duration::hours(at(setup, "/grace_hours")?));
+    for (tenant, terms) in at::<Map<_, _>>(setup, "/tenants")? {
+        let (start, zone): (NaiveDate, chrono_tz::Tz) = (at(&terms, "/start")?, at(&terms, "/zone")?);
+        let (currency, places): (&str, u32) = (at(&terms, "/currency")?, at(&terms, "/exponent")?);
+        let prices: Vec<Value> = at(&setup["plans"][at::<&str>(&terms, "/plan")?], "/prices")?;
+        let (mut in_advance, mut billed) = (Decimal::ZERO, Decimal::ZERO);
+        for month in (0..).map(|months| start + Months::new(months)) {
+            let midnight = month.and_time(NaiveTime::MIN).and_local_timezone(zone).earliest().context("midnight")?;
+            let Some((_, usage)) = closings.iter().find(|(moment, _)| midnight + grace <= *moment) else { break };
+            let mut worth = Decimal::ZERO;
+            for model in prices.iter().map(|price| &price["model"]) {
+                in_advance += at::<Option<Decimal>>(model, &format!("/amount/{currency}"))?.unwrap_or_default();
+                let key = |day| (tenant.clone(), model["meter"].as_str().unwrap_or_default().to_owned(), day);
+                for (_, quantity) in usage.range(key(start)..key(month)) {
+                    worth += rate(model, currency, *quantity)?.round_dp_with_strategy(places, MidpointAwayFromZero);
+                }
+            }
+            invoices.insert((tenant.clone(), midnight.to_utc()), vec![in_advance + worth - billed]);
+            billed = in_advance + worth;
+        }
     }
-    dated.sort();
-    for (_, tenant, total) in dated.into_iter().filter(|(_, tenant, _)| setup["tenants"].get(tenant).is_some()) {
-        all.entry(tenant).or_insert_with(Vec::new).push(total);
+    invoices.retain(|_, totals| *totals != [Decimal::ZERO]);
+    Ok(invoices)
+}
+
+/// Tiers over what exceeds the included quantity; a single unit amount is one tier without an end.
+fn rate(model: &Value, currency: &str, quantity: Decimal) -> Result<Decimal> {
+    let rest = (quantity - at::<Option<Decimal>>(model, "/included")?.unwrap_or_default()).max(Decimal::ZERO);
+    let (mut from, mut amount) = (Decimal::ZERO, Decimal::ZERO);
+    for tier in model["tiers"].as_array().map_or(std::slice::from_ref(model), Vec::as_slice) {
+        let to = at::<Option<Decimal>>(tier, "/up_to")?.map_or(rest, |up_to| up_to.min(rest));
+        amount += (to - from) * at::<Decimal>(tier, &format!("/unit_amount/{currency}"))?;
+        from = to;
     }
-    Ok(all)
+    Ok(amount)
+}
+
+fn compare<K: Ord + Debug, V: Eq + Debug>(what: &str, want: &BTreeMap<K, V>, have: BTreeMap<K, V>) -> Vec<String> {
+    let differ = |key: &K| match (want.get(key), have.get(key)) {
+        (None, have) => format!("extra {what} {key:?}: {have:?}"),
+        (want, None) => format!("missing {what} {key:?}: {want:?}"),
+        (want, have) => format!("altered {what} {key:?}: {have:?} instead of {want:?}"),
+    };
+    let keys: BTreeSet<_> = want.keys().chain(have.keys()).filter(|key| want.get(key) != have.get(key)).collect();
+    keys.into_iter().map(differ).collect()
+}
+
+fn rows<K: Ord + DeserializeOwned, V: DeserializeOwned>(e: &Evidence, query: &str) -> Result<BTreeMap<K, V>> {
+    let url = format!("{}/?database={}&default_format=JSONCompactEachRow", e.clickhouse, e.clickhouse_database);
+    let request = ureq::post(url).header("X-ClickHouse-User", &e.clickhouse_user);
+    let reply = request.header("X-ClickHouse-Key", &e.clickhouse_password).send(query)?;
+    let rows = Deserializer::from_reader(BufReader::new(reply.into_body().into_reader())).into_iter();
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn api(e: &Evidence, path: &str) -> Result<Vec<Value>> {
+    let request = ureq::get(format!("{}/v1/{path}&limit=1000", e.api));
+    let reply = request.header("Authorization", format!("Bearer {}", e.api_key)).call()?;
+    let page: Value = serde_json::from_str(&reply.into_body().read_to_string()?)?;
+    ensure!(page["next_cursor"].is_null(), "{path} has more than one page");
+    at(&page, "/data")
 }
 
 fn answered(e: &Evidence, setup: &Value) -> Result<Quantities> {
-    let (mut answered, from, to) = (Quantities::new(), text(setup, "from")?, text(setup, "to")?);
-    for tenant in setup["tenants"].as_object().context("tenants")?.keys() {
-        for meter in rows(&setup["meters"])? {
-            let (meter, zone) = (text(meter, "key")?, zone(setup, tenant)?);
-            let path =
-                format!("/v1/usage?tenant_id={tenant}&meter={meter}&from={from}&to={to}&window=day&time_zone={zone}");
-            for row in pages(e, &path)?.iter().filter(|row| row["value"].is_string()) {
-                let day = instant(&text(row, "window_start")?)?.with_timezone(&zone).date_naive();
-                answered.insert((tenant.clone(), meter.clone(), day), number(&row["value"])?);
+    let (mut answered, from, to) = (Quantities::new(), at::<&str>(setup, "/from")?, at::<&str>(setup, "/to")?);
+    for (tenant, terms) in at::<Map<_, _>>(setup, "/tenants")? {
+        for meter in at::<Vec<Value>>(setup, "/meters")? {
+            let (meter, zone): (String, chrono_tz::Tz) = (at(&meter, "/key")?, at(&terms, "/zone")?);
+            let query = format!("tenant_id={tenant}&meter={meter}&from={from}&to={to}&window=day&time_zone={zone}");
+            for row in api(e, &format!("usage?{query}"))? {
+                let day = at::<DateTime<Utc>>(&row, "/window_start")?.with_timezone(&zone).date_naive();
+                answered.insert((tenant.clone(), meter.clone(), day), at(&row, "/value")?);
             }
         }
     }
-    answered.retain(|_, quantity| !quantity.is_zero());
     Ok(answered)
+}
+
+/// What stands at a JSON pointer, as the type that is asked for.
+fn at<'v, T: Deserialize<'v>>(value: &'v Value, pointer: &str) -> Result<T> {
+    T::deserialize(value.pointer(pointer).unwrap_or(&Value::Null)).with_context(|| format!("{pointer} of {value}"))
 }

@@ -1,5 +1,6 @@
 //! What is due, found by query: page by page over the subscriptions, with the domain's own answer to when their next bill
-//! moment is. The query leaves out what cannot be due, so that a run between two month ends reads little.
+//! moment is. The query leaves out what cannot be due, so that a run between two month ends reads little: after a closed
+//! boundary the next moment is at least the shortest period of any plan away, or the end.
 
 use super::{Candidate, Refused, Run};
 use crate::catalogue::Catalogue;
@@ -11,10 +12,6 @@ use talea_domain::subscription::{Subscription, next_moment};
 
 /// Subscriptions of one page: what is measured and closed together.
 pub const PAGE: i64 = 2_000;
-/// No billing period is shorter, whatever the clocks do in between. After a closed boundary the next moment is at least this
-/// far away, or the end.
-const SHORTEST_PERIOD_DAYS: i64 = 27;
-
 /// Where a page begins: after this tenant and subscription.
 #[derive(Debug, Clone, Default)]
 pub struct Cursor {
@@ -52,7 +49,7 @@ pub async fn page(run: &Run<'_>, after: &Cursor) -> anyhow::Result<DuePage> {
     let mut tx = run.context.platform.databases.worker.begin().await?;
     let rows: Vec<SubscriptionRow> = sqlx::query_as(DUE)
         .bind(run.as_of)
-        .bind(run.as_of - Duration::days(SHORTEST_PERIOD_DAYS))
+        .bind(run.as_of - Duration::days(run.catalogue.shortest_period_days()))
         .bind(&after.tenant)
         .bind(&after.subscription)
         .bind(PAGE)

@@ -3,11 +3,13 @@
 
 mod anchor;
 mod fraction;
+mod interval;
 mod limit;
 pub mod zone;
 
-pub use anchor::{Alignment, BillingAnchor, Interval, IntervalUnit, MAX_PERIODS};
+pub use anchor::{Alignment, BillingAnchor, MAX_PERIODS};
 pub use fraction::Fraction;
+pub use interval::{Interval, IntervalUnit};
 pub use limit::{LimitPeriod, limit_period};
 pub use zone::TimeZone;
 

@@ -122,9 +122,9 @@ impl PlanVersion {
         let mut faults = Faults { pointer: String::new(), found: &mut found };
         name(&mut faults.below("name"), &self.name);
         faults.below("interval").below("every").require(
-            (1..=120).contains(&self.interval.every),
-            "is not a number of months that can be billed",
-            "write 1 to 120",
+            self.interval.is_valid(),
+            &format!("is not a number of {} that can be billed", self.interval.unit.plural()),
+            &format!("write 1 to {}", self.interval.unit.most()),
         );
         faults.below("prices").require(
             self.prices.len() <= MAX_PRICES,

@@ -1,11 +1,11 @@
 //! What may be asked of a subscription, and what comes of it.
 
-use super::{Subscription, anchor_day};
+use super::Subscription;
 use crate::error::FieldError;
 use crate::id::{SubscriptionId, TenantId};
 use crate::journal::{CancelMode, JournalEvent, SubscriptionCancelled};
 use crate::money::Currency;
-use crate::period::{Alignment, MAX_PERIODS, PeriodError, TimeZone};
+use crate::period::{Alignment, Interval, IntervalUnit, MAX_PERIODS, PeriodError, TimeZone};
 use crate::plan::PlanVersion;
 use chrono::{DateTime, Duration, Utc};
 
@@ -18,7 +18,8 @@ pub struct StartTerms {
     pub zone: TimeZone,
     /// The plan's calendar when absent.
     pub calendar: Option<Alignment>,
-    /// For an anniversary subscription: the day of the month, when it is not the day on which it starts.
+    /// The day on which its periods begin, when it is not the day on which it starts: of months and years by anniversary the
+    /// day of the month, of weeks the day of the week, 1 for Monday.
     pub anchor_day: Option<u8>,
     /// May lie in the past: the periods since then are due at once.
     pub start_at: DateTime<Utc>,
@@ -109,19 +110,7 @@ fn start(terms: &StartTerms, plan: &PlanVersion, now: DateTime<Utc>) -> Result<S
         )
         .into());
     }
-    let own_day = anchor_day(calendar, terms.start_at, terms.zone)?;
-    let anchor_day = match (calendar, terms.anchor_day) {
-        (_, None) => own_day,
-        (Alignment::Calendar, Some(1)) => 1,
-        (Alignment::Anniversary, Some(day)) if (1..=31).contains(&day) => day,
-        (Alignment::Calendar, Some(_)) => {
-            let way_out = "leave it out, or subscribe by anniversary";
-            return Err(FieldError::new("/anchor_day", "a calendar subscription begins on day 1", way_out).into());
-        }
-        (Alignment::Anniversary, Some(_)) => {
-            return Err(FieldError::new("/anchor_day", "is not a day of a month", "write 1 to 31").into());
-        }
-    };
+    let anchor_day = anchor_day(terms, calendar, plan.interval)?;
     Ok(Subscription {
         id: terms.id.clone(),
         tenant: terms.tenant.clone(),
@@ -135,6 +124,26 @@ fn start(terms: &StartTerms, plan: &PlanVersion, now: DateTime<Utc>) -> Result<S
         started_at: terms.start_at,
         ended_at: terms.end_at,
     })
+}
+
+/// The day that the terms name, where the calendar leaves a choice, or else the one on which the subscription starts.
+fn anchor_day(terms: &StartTerms, calendar: Alignment, interval: Interval) -> Result<u8, SubscriptionError> {
+    let Some(day) = terms.anchor_day else {
+        return Ok(interval.own_anchor_day(calendar, terms.start_at, terms.zone)?);
+    };
+    let days = interval.anchor_days(calendar);
+    if days.contains(&day) {
+        return Ok(day);
+    }
+    let (reason, way_out) = match (interval.unit, calendar) {
+        (IntervalUnit::Week, _) => ("is not a day of a week", "write 1 for Monday to 7 for Sunday"),
+        (IntervalUnit::Day, _) => ("has no meaning for days", "leave it out"),
+        (_, Alignment::Calendar) => {
+            ("a calendar subscription begins on day 1", "leave it out, or subscribe by anniversary")
+        }
+        (_, Alignment::Anniversary) => ("is not a day of a month", "write 1 to 31"),
+    };
+    Err(FieldError::new("/anchor_day", reason, way_out).into())
 }
 
 fn cancel(

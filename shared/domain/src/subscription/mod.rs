@@ -14,7 +14,7 @@ pub use moments::{BillMoment, ServedPeriod, UsageNeed, after_end, bill_moments, 
 use crate::id::{PlanKey, SubscriptionId, TenantId};
 use crate::money::Currency;
 use crate::period::{Alignment, BillingAnchor, Interval, PeriodError, TimeZone, zone::day_of};
-use chrono::{DateTime, Datelike, Utc};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 /// One subscription, as it stands.
@@ -31,7 +31,8 @@ pub struct Subscription {
     pub zone: TimeZone,
     pub calendar: Alignment,
     pub interval: Interval,
-    /// Day of the month on which its periods begin, 1 to 31, clamped to each month; 1 for a calendar subscription.
+    /// On which its periods begin: the day of the month, 1 to 31, clamped to each month; of weeks the day of the week, 1 for
+    /// Monday; 1 for days and for a calendar subscription.
     pub anchor_day: u8,
     pub started_at: DateTime<Utc>,
     /// When it stops, exclusive; may lie in the future. Absent while it runs on.
@@ -44,6 +45,7 @@ impl Subscription {
     pub fn anchor(&self) -> Result<BillingAnchor, PeriodError> {
         Ok(BillingAnchor {
             interval: self.interval,
+            calendar: self.calendar,
             day: self.anchor_day,
             origin: day_of(self.started_at, self.zone)?,
             zone: self.zone,
@@ -53,14 +55,6 @@ impl Subscription {
     /// Whether it is running at `instant`.
     pub fn is_active(&self, instant: DateTime<Utc>) -> bool {
         self.started_at <= instant && self.ended_at.is_none_or(|end| instant < end)
-    }
-}
-
-/// The anchor's day for a subscription that starts at `start`.
-fn anchor_day(calendar: Alignment, start: DateTime<Utc>, zone: TimeZone) -> Result<u8, PeriodError> {
-    match calendar {
-        Alignment::Calendar => Ok(1),
-        Alignment::Anniversary => u8::try_from(day_of(start, zone)?.day()).map_err(|_| PeriodError::OutOfRange),
     }
 }
 

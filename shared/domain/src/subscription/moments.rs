@@ -97,11 +97,10 @@ pub fn next_moment(
     if subscription.ended_at.is_some_and(|end| end <= from) {
         return Ok(None);
     }
-    let index = anchor.index_containing(from)?;
-    let closes = served(subscription, anchor.period_at(index)?);
+    let closes = served(subscription, anchor.period_containing(from)?);
     let at = closes.served.end;
     let goes_on = subscription.ended_at.is_none_or(|end| at < end);
-    let opens = if goes_on && in_advance { Some(served(subscription, anchor.period_at(index + 1)?)) } else { None };
+    let opens = if goes_on && in_advance { Some(served(subscription, anchor.period_containing(at)?)) } else { None };
     Ok(Some(moment(subscription, plan, at, Some(closes), opens)))
 }
 

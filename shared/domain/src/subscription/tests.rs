@@ -97,6 +97,50 @@ fn an_anniversary_keeps_its_day() {
 }
 
 #[test]
+fn the_anchors_day_is_of_the_plans_unit() {
+    let check = |unit, calendar, asked, expect: Option<u8>| {
+        let interval = Interval { unit, every: 1 };
+        let plan = PlanVersion { interval, calendar, ..tokens() };
+        // A Thursday.
+        let terms = StartTerms { anchor_day: asked, ..terms("2023-11-16T00:00:00Z", None) };
+        let now = terms.start_at;
+        let event = decide(None, &SubscriptionCommand::Start { terms, plan: &plan }, now);
+        let day = event.ok().and_then(|event| evolve(None, &event)).map(|subscription| subscription.anchor_day);
+        assert_eq!(day, expect, "{unit:?} {calendar:?} {asked:?}");
+    };
+    use crate::period::IntervalUnit::{Day, Month, Week, Year};
+    use Alignment::{Anniversary, Calendar};
+    for (unit, calendar, own, highest) in [
+        (Day, Calendar, 1, 1),
+        (Day, Anniversary, 1, 1),
+        (Week, Calendar, 1, 7),
+        (Week, Anniversary, 4, 7),
+        (Month, Calendar, 1, 1),
+        (Month, Anniversary, 16, 31),
+        (Year, Calendar, 1, 1),
+        (Year, Anniversary, 16, 31),
+    ] {
+        check(unit, calendar, None, Some(own));
+        check(unit, calendar, Some(highest), Some(highest));
+        check(unit, calendar, Some(highest + 1), None);
+        check(unit, calendar, Some(0), None);
+    }
+}
+
+#[test]
+fn a_daily_subscription_is_billed_over_a_day_that_its_zone_left_out() {
+    let interval = Interval { unit: crate::period::IntervalUnit::Day, every: 1 };
+    let plan = PlanVersion { interval, ..committed() };
+    let terms = StartTerms { zone: "Pacific/Apia".parse().unwrap(), ..terms("2011-12-29T10:00:00Z", None) };
+    let expect = [
+        "2011-12-29T10:00 +2011-12-29T10:00..2011-12-30T10:00",
+        "2011-12-30T10:00 -2011-12-29T10:00..2011-12-30T10:00 +2011-12-30T10:00..2011-12-31T10:00",
+        "2011-12-31T10:00 -2011-12-30T10:00..2011-12-31T10:00 +2011-12-31T10:00..2012-01-01T10:00",
+    ];
+    assert_eq!(moments(&started(terms, &plan), &plan, None, "2012-01-01T00:00:00Z"), expect);
+}
+
+#[test]
 fn a_moment_names_the_usage_it_needs() {
     let subscription = started(terms("2023-11-16T00:00:00Z", None), &committed());
     let due = bill_moments(&subscription, &committed(), None, at("2023-12-01T00:00:00Z")).unwrap();

@@ -39,7 +39,8 @@ pub struct NewSubscription {
     /// Default: the plan's.
     #[serde(default)]
     pub calendar: Option<Alignment>,
-    /// For an anniversary subscription whose periods begin on another day than it starts.
+    /// Where periods begin on another day than the subscription starts: by anniversary the day of the month; of weeks the day of
+    /// the week, 1 for Monday to 7 for Sunday.
     #[serde(default)]
     pub anchor_day: Option<u8>,
     /// RFC 3339, or a date in the subscription's zone; may lie in the past. Default: now.

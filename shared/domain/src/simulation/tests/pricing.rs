@@ -3,7 +3,7 @@
 use super::*;
 use crate::invoice::Invoice;
 use crate::money::{format_amount, group_thousands};
-use crate::period::zone::local;
+use crate::period::{Interval, zone::local};
 use crate::plan::{Amounts, PriceModel};
 use chrono::{DateTime, Utc};
 use std::fmt::Write;
@@ -56,8 +56,11 @@ fn example(page: &mut String, name: &str, text: &str) {
 
 fn plans(page: &mut String, document: &SimulationDocument) {
     for plan in &document.plans {
-        let every =
-            if plan.interval.every == 1 { String::new() } else { format!(", every {} months", plan.interval.every) };
+        let every = match plan.interval {
+            Interval::MONTHLY => String::new(),
+            Interval { unit, every: 1 } => format!(", every {}", unit.plural().trim_end_matches('s')),
+            Interval { unit, every } => format!(", every {every} {}", unit.plural()),
+        };
         writeln!(page, "- Plan **{}**{every}:", plan.name).unwrap();
         for price in &plan.prices {
             writeln!(page, "    - {}: {}", price.name, model(&price.model)).unwrap();
