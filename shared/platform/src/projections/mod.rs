@@ -5,10 +5,13 @@
 
 mod api_keys;
 mod catalogue;
+mod credit_notes;
+mod dunning;
 mod invoices;
 mod periods;
 mod quota;
 mod rebuild;
+mod receivables;
 mod subscriptions;
 mod tenants;
 
@@ -21,7 +24,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 /// The tables that follow from the journal alone.
-pub const TABLES: [&str; 13] = [
+pub const TABLES: [&str; 19] = [
     "tenants",
     "meters",
     "plan_versions",
@@ -35,6 +38,12 @@ pub const TABLES: [&str; 13] = [
     "quota_state",
     "quota_limits",
     "api_keys",
+    "invoice_states",
+    "payments",
+    "open_credit_entries",
+    "credit_notes",
+    "dunning_steps",
+    "billing_terms",
 ];
 
 /// Projects decisions, given in the order of their positions.
@@ -46,6 +55,9 @@ pub async fn project(connection: &mut PgConnection, recorded: &[Recorded]) -> Re
     periods::project(connection, recorded).await?;
     quota::project(connection, recorded).await?;
     api_keys::project(connection, recorded).await?;
+    receivables::project(connection, recorded).await?;
+    credit_notes::project(connection, recorded).await?;
+    dunning::project(connection, recorded).await?;
     Ok(())
 }
 
