@@ -169,7 +169,7 @@ mod of_postgres {
 mod of_clickhouse {
     use super::TestDatabases;
     mod rules {
-        pub use crate::usage::{billing, dead_letters, equality, fence, isolation, recovery, replace};
+        pub use crate::usage::{billing, dead_letters, equality, fence, groups, isolation, recovery, replace};
     }
     clickhouse! {
         equality {
@@ -204,6 +204,11 @@ mod of_clickhouse {
             a_double_stops_the_closing
             totals_for_quota_agree
         }
+        groups {
+            usage_by_dimension_is_what_its_events_say
+            transactions_are_told_apart_as_one_by_one
+            what_is_held_is_counted_second_by_second
+        }
     }
 }
 
@@ -234,7 +239,7 @@ mod of_the_log {
 mod of_the_whole_path {
     use super::{LogChoice, has_kafka};
     mod rules {
-        pub use crate::billing::{closing, finance, late, lifecycle, once};
+        pub use crate::billing::{closing, dimensions, finance, held, late, lifecycle, once};
         pub use crate::events::{answers, counting, failures, pages, poison, status, values, window, windows_of_usage};
         pub use crate::quota::{checks, onboarding, policy, signals};
         pub use crate::recovery::{backlog, crash, kill, shutdown, stuck};
@@ -323,6 +328,8 @@ mod of_the_whole_path {
             a_double_in_the_store_stops_its_invoice_alone
             a_draft_is_issued_early_on_request
         }
+        dimensions { usage_is_priced_by_its_dimensions }
+        held { seats_are_priced_by_the_time_they_were_held }
         late {
             late_usage_is_an_adjustment_of_the_next_invoice
             late_usage_after_the_end_gets_its_own_document

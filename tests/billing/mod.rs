@@ -2,7 +2,9 @@
 //! reads.
 
 pub mod closing;
+pub mod dimensions;
 pub mod finance;
+pub mod held;
 pub mod late;
 pub mod lifecycle;
 pub mod once;

@@ -14,12 +14,12 @@ use talea_platform::usage::rows::StoredEvent;
 
 const TENANTS: [&str; 5] = ["acme", "beta", "gamma", "delta", "nobody"];
 
-fn random_cut(dice: &mut Dice, next: &[u64; 4]) -> Cut {
+pub fn random_cut(dice: &mut Dice, next: &[u64; 4]) -> Cut {
     let len = 1 + dice.below(u64::from(PARTITIONS)) as usize;
     Cut(next[..len].iter().map(|n| dice.below(*n + 1)).collect())
 }
 
-async fn stored(clickhouse: &ClickHouse, seed: u64) -> (Dice, Vec<StoredEvent>, [u64; 4]) {
+pub async fn stored(clickhouse: &ClickHouse, seed: u64) -> (Dice, Vec<StoredEvent>, [u64; 4]) {
     let mut dice = Dice(seed);
     let (from, to) = (at("2026-01-20T00:00:00Z"), at("2026-04-05T00:00:00Z"));
     let events: Vec<_> = (0..3_000)
@@ -35,7 +35,7 @@ async fn stored(clickhouse: &ClickHouse, seed: u64) -> (Dice, Vec<StoredEvent>, 
     (dice, rows, next)
 }
 
-fn random_spans(dice: &mut Dice, next: &[u64; 4]) -> Vec<UsageSpan> {
+pub fn random_spans(dice: &mut Dice, next: &[u64; 4]) -> Vec<UsageSpan> {
     let shared = random_cut(dice, next);
     (0..60)
         .map(|key| {
@@ -54,7 +54,7 @@ fn random_spans(dice: &mut Dice, next: &[u64; 4]) -> Vec<UsageSpan> {
         .collect()
 }
 
-fn readings<'a>(
+pub fn readings<'a>(
     rows: &'a [StoredEvent],
     meter: &'a MeterDefinition,
     tenant: &'a TenantId,

@@ -5,6 +5,7 @@ pub mod dead_letters;
 pub mod dirty;
 pub mod equality;
 pub mod fence;
+pub mod groups;
 pub mod isolation;
 pub mod recovery;
 pub mod replace;

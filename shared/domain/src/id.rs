@@ -89,6 +89,15 @@ key!(
     /// `crn_…`: a credit note; derived from (invoice, place among its notes).
     CreditNoteId, "credit_note_id");
 key!(
+    /// `wal_…`: a wallet of prepaid credits.
+    WalletId, "wallet_id");
+key!(
+    /// `grn_…`: credits that were granted at once.
+    GrantId, "grant_id");
+key!(
+    /// `top_…`: an order for more credits; derived from the wallet and the movement that led to it.
+    TopUpOrderId, "order_id");
+key!(
     /// `key_…`: an API key's public name. Never the secret.
     ApiKeyId, "key_id");
 

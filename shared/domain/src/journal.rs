@@ -11,6 +11,9 @@ pub use payload::{
     TopicCreated,
 };
 
+use crate::credit::{
+    CreditConsumed, CreditExpired, CreditGranted, CreditReturned, CreditRolledOver, TopUpOrder, Wallet,
+};
 use crate::credit_note::CreditNote;
 use crate::dunning::DunningStepReached;
 use crate::entitlement::{LimitChanged, Signal};
@@ -74,6 +77,20 @@ pub enum JournalEvent {
     DunningStepReached(DunningStepReached),
     #[serde(rename = "tenant.billing_terms_changed.v1")]
     BillingTermsChanged(BillingTermsChanged),
+    #[serde(rename = "wallet.created.v1")]
+    WalletCreated(Wallet),
+    #[serde(rename = "credit.granted.v1")]
+    CreditGranted(CreditGranted),
+    #[serde(rename = "credit.consumed.v1")]
+    CreditConsumed(CreditConsumed),
+    #[serde(rename = "credit.expired.v1")]
+    CreditExpired(CreditExpired),
+    #[serde(rename = "credit.rolled_over.v1")]
+    CreditRolledOver(CreditRolledOver),
+    #[serde(rename = "credit.returned.v1")]
+    CreditReturned(CreditReturned),
+    #[serde(rename = "credit.top_up_ordered.v1")]
+    CreditTopUpOrdered(TopUpOrder),
 }
 
 /// The one thing whose history a decision continues. Versions count from 1 in each stream of each tenant.
@@ -124,6 +141,13 @@ impl JournalEvent {
             Self::CreditRefunded(_) => "tenant.credit_refunded.v1",
             Self::DunningStepReached(_) => "dunning.step_reached.v1",
             Self::BillingTermsChanged(_) => "tenant.billing_terms_changed.v1",
+            Self::WalletCreated(_) => "wallet.created.v1",
+            Self::CreditGranted(_) => "credit.granted.v1",
+            Self::CreditConsumed(_) => "credit.consumed.v1",
+            Self::CreditExpired(_) => "credit.expired.v1",
+            Self::CreditRolledOver(_) => "credit.rolled_over.v1",
+            Self::CreditReturned(_) => "credit.returned.v1",
+            Self::CreditTopUpOrdered(_) => "credit.top_up_ordered.v1",
         }
     }
 
@@ -152,6 +176,13 @@ impl JournalEvent {
             Self::CreditRefunded(it) => ("open_credit", it.tenant_id.to_string()),
             Self::DunningStepReached(it) => ("invoice", it.invoice_id.to_string()),
             Self::BillingTermsChanged(it) => ("billing_terms", it.tenant_id.to_string()),
+            Self::WalletCreated(wallet) => ("wallet", wallet.id.to_string()),
+            Self::CreditGranted(granted) => ("wallet", granted.grant.wallet.to_string()),
+            Self::CreditConsumed(consumed) => ("wallet", consumed.wallet_id.to_string()),
+            Self::CreditExpired(expired) => ("wallet", expired.wallet_id.to_string()),
+            Self::CreditRolledOver(rolled) => ("wallet", rolled.grant.wallet.to_string()),
+            Self::CreditReturned(returned) => ("wallet", returned.wallet_id.to_string()),
+            Self::CreditTopUpOrdered(order) => ("wallet", order.wallet.to_string()),
         };
         Stream { kind, id }
     }
@@ -181,6 +212,13 @@ impl JournalEvent {
             Self::CreditRefunded(payload) => serde_json::to_string(payload),
             Self::DunningStepReached(payload) => serde_json::to_string(payload),
             Self::BillingTermsChanged(payload) => serde_json::to_string(payload),
+            Self::WalletCreated(payload) => serde_json::to_string(payload),
+            Self::CreditGranted(payload) => serde_json::to_string(payload),
+            Self::CreditConsumed(payload) => serde_json::to_string(payload),
+            Self::CreditExpired(payload) => serde_json::to_string(payload),
+            Self::CreditRolledOver(payload) => serde_json::to_string(payload),
+            Self::CreditReturned(payload) => serde_json::to_string(payload),
+            Self::CreditTopUpOrdered(payload) => serde_json::to_string(payload),
         }
     }
 

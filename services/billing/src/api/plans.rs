@@ -6,11 +6,12 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde::Deserialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use talea_domain::error::FieldError;
 use talea_domain::id::{MeterKey, PlanKey};
 use talea_domain::journal::JournalEvent;
+use talea_domain::meter::MeterDefinition;
 use talea_domain::plan::PlanVersion;
 use talea_domain::tenant::{Scope, TenantScope};
 use talea_platform::catalogue;
@@ -49,8 +50,7 @@ async fn record(context: &Context, caller: &Caller, plan: &PlanVersion) -> Resul
         return Ok((StatusCode::OK, current.clone()));
     }
     let mut faults = plan.validate();
-    faults.extend(unknown_meters(&mut tx, plan).await?);
-    faults.extend(unmeasured(plan));
+    faults.extend(wrong_meters(&mut tx, plan).await?);
     if !faults.is_empty() {
         return Err(Problem::invalid(faults));
     }
@@ -74,17 +74,18 @@ async fn record(context: &Context, caller: &Caller, plan: &PlanVersion) -> Resul
     Ok((StatusCode::CREATED, plan))
 }
 
-/// Meters of prices and limits that nobody defined.
-async fn unknown_meters(connection: &mut sqlx::PgConnection, plan: &PlanVersion) -> Result<Vec<FieldError>, Problem> {
+/// Meters of prices and limits that nobody defined, or that do not measure what a price asks for.
+async fn wrong_meters(connection: &mut sqlx::PgConnection, plan: &PlanVersion) -> Result<Vec<FieldError>, Problem> {
     let meters = catalogue::newest_meters(connection).await.map_err(Problem::internal)?;
-    let known: BTreeSet<MeterKey> = meters.into_iter().map(|meter| meter.key).collect();
+    let known: BTreeMap<MeterKey, MeterDefinition> =
+        meters.into_iter().map(|meter| (meter.key.clone(), meter)).collect();
     let of_prices = plan.prices.iter().enumerate().filter_map(|(index, price)| Some((index, "prices", price.meter()?)));
     let of_limits = plan.limits.iter().enumerate().map(|(index, limit)| (index, "limits", &limit.meter));
     let pointer = |index: usize, list: &str| match list {
         "prices" => format!("/prices/{index}/model/meter"),
         _ => format!("/{list}/{index}/meter"),
     };
-    let unknown = of_prices.chain(of_limits).filter(|(_, _, meter)| !known.contains(meter));
+    let unknown = of_prices.chain(of_limits).filter(|(_, _, meter)| !known.contains_key(meter));
     let fault = |(index, list, meter): (usize, &str, &MeterKey)| {
         FieldError::new(
             pointer(index, list),
@@ -92,20 +93,8 @@ async fn unknown_meters(connection: &mut sqlx::PgConnection, plan: &PlanVersion)
             "define it by POST /v1/meters first",
         )
     };
-    Ok(unknown.map(fault).collect())
-}
-
-/// Prices by dimension: they are rated and simulated, but the run measures each meter as a whole, so they cannot be sold.
-fn unmeasured(plan: &PlanVersion) -> Vec<FieldError> {
-    let by_dimension = plan.prices.iter().enumerate().filter(|(_, price)| !price.dimensions().is_empty());
-    let fault = |(index, _): (usize, _)| {
-        FieldError::new(
-            format!("/prices/{index}/model"),
-            "prices usage by dimension, which invoices do not measure yet",
-            "define one meter with a filter for each price, and price each by itself",
-        )
-    };
-    by_dimension.map(fault).collect()
+    let unmeasured = plan.unmeasured(|price| known.get(price.meter()?));
+    Ok(unknown.map(fault).chain(unmeasured).collect())
 }
 
 /// All plans, each in its newest version.
@@ -139,19 +128,4 @@ pub async fn show(
     let mut tx = context.platform.databases.app.global().await.map_err(Problem::internal)?;
     let plan = catalogue::plan(&mut tx, &plan, asked.version).await.map_err(Problem::internal)?;
     plan.map(Json).ok_or_else(Problem::not_found)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_price_by_dimension_is_not_sold() {
-        let text = include_str!("../../../../schemas/golden/plan/models.v1.json");
-        let plan: PlanVersion = serde_json::from_str(text).expect("a plan");
-        let faults = unmeasured(&plan);
-        let matrix = plan.prices.iter().filter(|price| !price.dimensions().is_empty()).count();
-        assert!(matrix > 0 && faults.len() == matrix, "{faults:?}");
-        assert!(faults[0].field.starts_with("/prices/") && faults[0].field.ends_with("/model"));
-    }
 }

@@ -1,15 +1,20 @@
 //! Usage of many bill moments at once, a fixed number of queries for each meter: the windows that end, and the earlier ones
-//! into which usage has come since they were closed.
+//! into which usage has come since they were closed. What prices ask for beside the whole is [`parts`]'s.
+
+mod parts;
 
 use super::Candidate;
 use super::billed::{self, ClosedWindow, Stretch};
 use crate::catalogue::Catalogue;
 use crate::context::Context;
+use chrono::DateTime;
+use parts::Parts;
 use std::collections::BTreeMap;
 use talea_domain::id::MeterKey;
 use talea_domain::invoice::{BilledLine, UsageFigure};
 use talea_domain::meter::MeterDefinition;
 use talea_domain::period::Period;
+use talea_domain::plan::Demand;
 use talea_platform::usage::UsageError;
 use talea_platform::usage::billing::{BilledUsage, Cut, UsageSpan, billed_usage, late_since};
 
@@ -75,8 +80,12 @@ async fn measure_all(
             wanted.all.iter().copied().filter(|want| want.closed.is_none() || late.contains_key(&want.key)).collect();
         let spans: Vec<UsageSpan> = wanted.iter().map(|want| want.span(None)).collect();
         let answers = billed_usage(clickhouse, meter, &spans, cut).await?;
+        let mut parts = parts::parts(clickhouse, meter, &wanted, cut).await?;
         for (want, usage) in wanted.into_iter().zip(answers) {
-            want.enter(meter, &usage, cut, &mut measured[want.index]);
+            match parts.remove(&want.key).unwrap_or_else(|| Ok(Parts::default())) {
+                Ok(parts) => want.enter(meter, &usage, parts, cut, &mut measured[want.index]),
+                Err(refusal) => measured[want.index] = Err(refusal),
+            }
         }
     }
     billed_before(context, candidates, &mut measured).await?;
@@ -91,6 +100,8 @@ struct Want<'a> {
     period: Period,
     /// The cut of a closed window; none for one that ends now.
     closed: Option<&'a Cut>,
+    /// What the candidate's plan asks of the meter.
+    demand: Demand,
 }
 
 impl Want<'_> {
@@ -99,7 +110,21 @@ impl Want<'_> {
         UsageSpan { key: self.key, tenant, period: self.period, cut: cut.cloned() }
     }
 
-    fn enter(&self, meter: &MeterDefinition, usage: &BilledUsage, cut: &Cut, measured: &mut Result<Measured, Refusal>) {
+    /// Where usage that came since the cut changes the window: inside it, and before it where that carries over.
+    fn reach(&self, cut: &Cut) -> UsageSpan {
+        let span = self.span(Some(cut));
+        let start = if self.demand.carries_over() { DateTime::UNIX_EPOCH } else { span.period.start };
+        UsageSpan { period: Period::new(start, span.period.end), ..span }
+    }
+
+    fn enter(
+        &self,
+        meter: &MeterDefinition,
+        usage: &BilledUsage,
+        parts: Parts,
+        cut: &Cut,
+        measured: &mut Result<Measured, Refusal>,
+    ) {
         if !usage.is_counted_once() {
             metrics::counter!("talea_billing_double_counted_total").increment(1);
             *measured = Err(format!(
@@ -115,7 +140,9 @@ impl Want<'_> {
             digest: usage.digest.clone(),
             cut: cut.0.clone(),
             meter_version: meter.version,
-            groups: Vec::new(),
+            groups: parts.groups,
+            splits: parts.splits,
+            held: parts.held,
         };
         match self.closed {
             None => measured.usage.insert(meter.key.clone(), figure),
@@ -133,7 +160,7 @@ struct Wanted<'a> {
 
 impl Wanted<'_> {
     fn closed_spans(&self) -> Vec<UsageSpan> {
-        self.all.iter().filter_map(|want| want.closed.map(|cut| want.span(Some(cut)))).collect()
+        self.all.iter().filter_map(|want| want.closed.map(|cut| want.reach(cut))).collect()
     }
 }
 
@@ -172,7 +199,8 @@ impl<'a> Asked<'a> {
         let (_, wants) = self.0.entry((&meter.key, meter.version)).or_insert_with(|| (meter, Vec::new()));
         // A page has far fewer windows than a u32 can count; past it, keys would only have to be given by chunk.
         let key = u32::try_from(wants.len()).unwrap_or(u32::MAX);
-        wants.push(Want { key, index, candidate, period, closed });
+        let demand = candidate.plan.demand(&meter.key, candidate.subscription.currency);
+        wants.push(Want { key, index, candidate, period, closed, demand });
     }
 
     fn by_meter(&self) -> impl Iterator<Item = (&'a MeterDefinition, Wanted<'_>)> {

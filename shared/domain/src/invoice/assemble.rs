@@ -7,9 +7,9 @@ use crate::id::MeterKey;
 use crate::journal::InvoiceSettings;
 use crate::money::Money;
 use crate::party::Party;
-use crate::period::Period;
+use crate::period::{Fraction, Period};
 use crate::plan::{PlanVersion, Timing};
-use crate::rating::UsageGroup;
+use crate::rating::{Held, TransactionSplit, Usage, UsageGroup};
 use crate::subscription::{BillMoment, Subscription};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -30,6 +30,28 @@ pub struct UsageFigure {
     /// The same quantity by the dimensions of the prices that need it; empty where none does.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<UsageGroup>,
+    /// Its transactions told apart for the prices that need it; empty where none does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub splits: Vec<TransactionSplit>,
+    /// What it held, for the prices that weigh by time; empty where none does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<Held>,
+}
+
+impl UsageFigure {
+    /// What is rated, in a window that is this share of its period.
+    pub fn rated(&self, share: Fraction, full: Period) -> Usage<'_> {
+        let seconds = full.end.timestamp() - full.start.timestamp();
+        Usage {
+            quantity: self.quantity,
+            event_count: self.event_count,
+            groups: &self.groups,
+            splits: &self.splits,
+            held: &self.held,
+            period_seconds: u64::try_from(seconds).unwrap_or_default(),
+            share,
+        }
+    }
 }
 
 /// An earlier window whose usage was measured again, with the plan version it was billed by. Meters that did not change
@@ -121,6 +143,8 @@ fn document(input: &BillInput<'_>, lines: Vec<InvoiceLine>) -> Result<Invoice, I
         taxes: Vec::new(),
         tax,
         total: subtotal.checked_add(tax)?,
+        credits: Vec::new(),
+        amount_due: None,
         finalized_at: None,
     })
 }

@@ -5,7 +5,7 @@ use super::{BilledLine, InvoiceError, InvoiceLine, LineKind, Lineage};
 use crate::money::{Money, format_amount, group_thousands};
 use crate::period::{Fraction, Period, PeriodError, TimeZone, zone::day_of};
 use crate::plan::{PlanVersion, Price, Timing};
-use crate::rating::{Basis, Rated, RatingError, Usage, explain, rate, sum_exact};
+use crate::rating::{Basis, Rated, RatingError, explain, rate, sum_exact};
 use crate::subscription::ServedPeriod;
 use chrono::Duration;
 use rust_decimal::Decimal;
@@ -50,8 +50,9 @@ fn usage_line(
     if figure.event_count == 0 && rated.amount.is_zero() {
         return Ok(None);
     }
-    let lineage = measured_lineage(input.plan, price, window, figure);
-    let line = Draft { kind: LineKind::Usage, quantity: figure.quantity, rated, already_billed: None, lineage };
+    let quantity = rated.held_quantity().unwrap_or(figure.quantity);
+    let lineage = measured_lineage(input.plan, price, window, figure, quantity);
+    let line = Draft { kind: LineKind::Usage, quantity, rated, already_billed: None, lineage };
     Ok(Some(line.finish(price, input.subscription.zone)?))
 }
 
@@ -92,10 +93,11 @@ pub(super) fn adjustment_line(
     if rated.amount == before.amount {
         return Ok(None);
     }
-    let change = sum_exact([figure.quantity, -before.quantity]).ok_or_else(|| overflow(price))?;
+    let quantity = rated.held_quantity().unwrap_or(figure.quantity);
+    let change = sum_exact([quantity, -before.quantity]).ok_or_else(|| overflow(price))?;
     let lineage = Lineage {
         previous_quantity: Some(before.quantity),
-        ..measured_lineage(remeasured.plan, price, remeasured.window, figure)
+        ..measured_lineage(remeasured.plan, price, remeasured.window, figure, quantity)
     };
     let already_billed = Some(before.amount);
     let line = Draft { kind: LineKind::Adjustment, quantity: change, rated, already_billed, lineage };
@@ -114,16 +116,13 @@ fn rate_usage(
     window: Period,
     figure: &UsageFigure,
 ) -> Result<Rated, InvoiceError> {
+    let full = input.subscription.anchor()?.period_containing(window.start)?;
     // Only a commitment depends on how much of its period the window is.
     let share = match &price.commitment {
         None => Fraction::WHOLE,
-        Some(_) => {
-            let full = input.subscription.anchor()?.period_containing(window.start)?;
-            ServedPeriod { full, served: window }.share(input.subscription.zone)?
-        }
+        Some(_) => ServedPeriod { full, served: window }.share(input.subscription.zone)?,
     };
-    let usage = Usage { quantity: figure.quantity, event_count: figure.event_count, groups: &figure.groups, share };
-    Ok(rate(price, input.subscription.currency, Basis::Measured(usage))?)
+    Ok(rate(price, input.subscription.currency, Basis::Measured(figure.rated(share, full)))?)
 }
 
 fn overflow(price: &Price) -> RatingError {
@@ -171,10 +170,16 @@ fn lineage(plan: &PlanVersion, price: &Price, window: Period) -> Lineage {
     }
 }
 
-fn measured_lineage(plan: &PlanVersion, price: &Price, window: Period, figure: &UsageFigure) -> Lineage {
+fn measured_lineage(
+    plan: &PlanVersion,
+    price: &Price,
+    window: Period,
+    figure: &UsageFigure,
+    quantity: Decimal,
+) -> Lineage {
     Lineage {
         meter_version: Some(figure.meter_version),
-        measured_quantity: Some(figure.quantity),
+        measured_quantity: Some(quantity),
         cut: figure.cut.clone(),
         event_count: Some(figure.event_count),
         digest: Some(figure.digest.clone()),

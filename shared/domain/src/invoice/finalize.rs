@@ -68,5 +68,13 @@ pub fn verify(invoice: &Invoice) -> Result<(), InvoiceError> {
     if invoice.subtotal.checked_add(invoice.tax)? != invoice.total {
         return Err(fault("the total is not subtotal plus tax"));
     }
+    let paid = Money::sum(currency, invoice.credits.iter().map(|credit| credit.amount))?;
+    if invoice.total.checked_sub(paid)? != invoice.amount_due() || invoice.credits.iter().any(|it| it.amount.minor <= 0)
+    {
+        return Err(fault("the amount due is not the total less the credits"));
+    }
+    if !invoice.credits.is_empty() && invoice.amount_due().minor < 0 {
+        return Err(fault("credits pay more than the total"));
+    }
     Ok(())
 }

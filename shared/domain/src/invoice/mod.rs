@@ -21,6 +21,7 @@ pub use settlement::{
 pub use state::{InvoiceCommand, InvoiceStage, InvoiceState, Payment, StateError};
 pub use terms::{BillingTerms, BillingTermsChanged, MAX_DUE_DAYS};
 
+use crate::credit::CreditApplied;
 use crate::id::{InvoiceId, SubscriptionId, TenantId, derive_bits, prefixed};
 use crate::journal::InvoiceSettings;
 use crate::money::{Currency, Money};
@@ -96,6 +97,12 @@ pub struct Invoice {
     pub tax: Money,
     /// Subtotal plus tax.
     pub total: Money,
+    /// What prepaid credits pay of the total, in the order in which they are spent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub credits: Vec<CreditApplied>,
+    /// The total less the credits; absent where none was applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amount_due: Option<Money>,
     pub finalized_at: Option<DateTime<Utc>>,
 }
 
@@ -103,6 +110,11 @@ impl Invoice {
     /// Whether nothing is charged and nothing credited: no line has an amount.
     pub fn is_empty(&self) -> bool {
         self.lines.iter().all(|line| line.amount.is_zero())
+    }
+
+    /// What is to be paid: the total, less what prepaid credits pay.
+    pub fn amount_due(&self) -> Money {
+        self.amount_due.unwrap_or(self.total)
     }
 
     /// Whether its moment makes an invoice. One without amount does only by the setting, and never as a correction.

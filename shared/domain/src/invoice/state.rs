@@ -168,12 +168,12 @@ pub enum StateError {
 
 impl InvoiceState {
     /// The state in which an invoice begins. A total of zero is paid at once; one below zero is paid to the tenant as open
-    /// credit.
+    /// credit. What prepaid credits pay is paid from the beginning.
     pub fn of(invoice: &Invoice) -> Result<Self, MoneyError> {
         let zero = Money::zero(invoice.currency);
         let total = invoice.total;
-        let paid = if total.minor < 0 { total } else { zero };
-        let open = if total.minor > 0 { total } else { zero };
+        let open = if total.minor > 0 { invoice.amount_due() } else { zero };
+        let paid = total.checked_sub(open)?;
         let draft = invoice.status == InvoiceStatus::Draft;
         let state = Self {
             tenant: invoice.tenant.clone(),

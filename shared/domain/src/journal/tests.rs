@@ -2,7 +2,7 @@ use super::*;
 use std::collections::BTreeSet;
 
 /// Every type that was ever stored, with a payload as it was stored. A line is added here and never taken away.
-const GOLDEN: [(&str, &str); 23] = [
+const GOLDEN: [(&str, &str); 30] = [
     ("tenant.created.v1", include_str!("../../../../schemas/golden/journal/tenant.created.v1.json")),
     ("tenant.state_desired.v1", include_str!("../../../../schemas/golden/journal/tenant.state_desired.v1.json")),
     ("api_key.created.v1", include_str!("../../../../schemas/golden/journal/api_key.created.v1.json")),
@@ -41,6 +41,13 @@ const GOLDEN: [(&str, &str); 23] = [
         "tenant.billing_terms_changed.v1",
         include_str!("../../../../schemas/golden/journal/tenant.billing_terms_changed.v1.json"),
     ),
+    ("wallet.created.v1", include_str!("../../../../schemas/golden/journal/wallet.created.v1.json")),
+    ("credit.granted.v1", include_str!("../../../../schemas/golden/journal/credit.granted.v1.json")),
+    ("credit.consumed.v1", include_str!("../../../../schemas/golden/journal/credit.consumed.v1.json")),
+    ("credit.expired.v1", include_str!("../../../../schemas/golden/journal/credit.expired.v1.json")),
+    ("credit.rolled_over.v1", include_str!("../../../../schemas/golden/journal/credit.rolled_over.v1.json")),
+    ("credit.returned.v1", include_str!("../../../../schemas/golden/journal/credit.returned.v1.json")),
+    ("credit.top_up_ordered.v1", include_str!("../../../../schemas/golden/journal/credit.top_up_ordered.v1.json")),
 ];
 
 /// Written again, an old payload says the same: no field was renamed, dropped or read as something else.

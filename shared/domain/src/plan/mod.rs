@@ -1,8 +1,11 @@
 //! Plans: what is sold, at which prices and within which limits. A sold version never changes: a change is a new version.
 
+mod demand;
+mod meters;
 mod model;
 pub mod validate;
 
+pub use demand::Demand;
 pub use model::PriceModel;
 
 use crate::dunning::DunningPolicy;
@@ -10,7 +13,7 @@ use crate::entitlement::{Limit, QuotaPolicy, StaticEntitlement};
 use crate::id::{MeterKey, PlanKey, PriceKey};
 use crate::money::Currency;
 use crate::period::{Alignment, Interval};
-use crate::rating::{Commitment, QuantityTransform};
+use crate::rating::{Commitment, QuantityTransform, TimeWeighting};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -67,6 +70,9 @@ pub struct Price {
     /// From the unit that the meter measures to the one that the model prices; only for usage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transform: Option<QuantityTransform>,
+    /// Prices what was held by the share of the period; only for usage. Before any transform.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_weighted: Option<TimeWeighting>,
     /// The least and the most that it charges in a period; only for usage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commitment: Option<Commitment>,

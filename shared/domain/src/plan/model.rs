@@ -1,7 +1,8 @@
 //! The price models by name. To add one: write its file under [`crate::rating`], and name it here.
 
 use crate::rating::{
-    Dynamic, Flat, Graduated, GraduatedPercentage, Matrix, Package, PerUnit, Percentage, PricingRules, Volume,
+    Dynamic, Flat, Graduated, GraduatedPercentage, Matrix, Package, PerDuration, PerUnit, Percentage, PricingRules,
+    Volume,
 };
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 pub enum PriceModel {
     Flat(Flat),
     PerUnit(PerUnit),
+    PerDuration(PerDuration),
     Graduated(Graduated),
     Volume(Volume),
     Package(Package),
@@ -27,6 +29,7 @@ impl PriceModel {
         match self {
             Self::Flat(flat) => flat,
             Self::PerUnit(per_unit) => per_unit,
+            Self::PerDuration(per_duration) => per_duration,
             Self::Graduated(graduated) => graduated,
             Self::Volume(volume) => volume,
             Self::Package(package) => package,

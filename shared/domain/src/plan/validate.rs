@@ -18,6 +18,8 @@ pub const MAX_UNIT_DECIMALS: u32 = 18;
 /// Decimals of a flat amount. Few, so that a prorated amount, which is kept to 18 decimals, can never fall on the other
 /// side of a half cent than its exact value does.
 pub const MAX_FLAT_DECIMALS: u32 = 6;
+/// Digits of what a transaction is compared with: with that of its rate, the product still fits what a store compares.
+pub const MAX_BOUND_DIGITS: u32 = 28;
 /// A flat amount is below this, so that with 18 decimals it has at most 28 digits.
 pub const FLAT_AMOUNT_BOUND: u64 = 10_000_000_000;
 
@@ -165,7 +167,28 @@ fn validate_terms(price: &Price, faults: &mut Faults<'_>) {
     if let Some(transform) = &price.transform {
         let mut faults = faults.below("transform");
         faults.require(is_usage, "is for a price of usage", "leave it out");
-        transform.validate(!rules.dimensions().is_empty(), &mut faults);
+        transform.validate(price.is_by_parts(), &mut faults);
+    }
+    let is_measurable = |currency| match price.split(currency) {
+        Ok(terms) => terms.iter().flat_map(|terms| [terms.low, terms.high]).flatten().all(|bound| {
+            let bound = bound.normalize();
+            digits(bound) <= MAX_BOUND_DIGITS && bound.scale() <= MAX_UNIT_DECIMALS
+        }),
+        Err(_) => false,
+    };
+    faults.below("model").require(
+        rules.currencies().into_iter().all(is_measurable),
+        "bounds the fee of a transaction with too many digits",
+        "write fewer decimals, or a smaller divide_by",
+    );
+    if price.time_weighted.is_some() {
+        let mut faults = faults.below("time_weighted");
+        faults.require(is_usage, "is for a price of usage", "leave it out; a flat price is prorated by itself");
+        faults.require(
+            !price.is_by_parts(),
+            "weighs what is priced in parts, each of which would be held for its own time",
+            "leave it out, or price the whole usage",
+        );
     }
     if let Some(commitment) = &price.commitment {
         let mut faults = faults.below("commitment");

@@ -1,6 +1,6 @@
 //! What is rated: usage as it was measured, or a share of a period.
 
-use super::Fault;
+use super::{Fault, Held, SplitTerms, TransactionSplit};
 use crate::period::Fraction;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -26,8 +26,22 @@ pub struct Usage<'a> {
     pub event_count: u64,
     /// The same quantity by dimension; empty where it was not measured so.
     pub groups: &'a [UsageGroup],
+    /// Its transactions told apart, for each of the prices that need it.
+    pub splits: &'a [TransactionSplit],
+    /// What it held, for the prices that weigh by time.
+    pub held: &'a [Held],
+    /// The length of the whole period that the window is a part of.
+    pub period_seconds: u64,
     /// The share of its period that the window is; it scales a commitment.
     pub share: Fraction,
+}
+
+impl Usage<'_> {
+    /// Usage of a whole period of which quantity and number of events are all that is known.
+    pub fn of(quantity: Decimal, event_count: u64) -> Self {
+        let (groups, splits, held) = (&[], &[], &[]);
+        Self { quantity, event_count, groups, splits, held, period_seconds: 0, share: Fraction::WHOLE }
+    }
 }
 
 /// What was used under one combination of dimension values.
@@ -66,6 +80,21 @@ impl<'a> Basis<'a> {
             Self::Measured(_) | Self::Usage(_) => Err(Fault::NeedsGroups),
             Self::Share(_) => Err(Fault::NeedsUsage),
         }
+    }
+
+    /// The transactions told apart by these terms; none where nothing was used.
+    pub(super) fn split(self, terms: SplitTerms) -> Result<TransactionSplit, Fault> {
+        let (quantity, event_count) = (self.usage()?, self.event_count()?);
+        let splits = match self {
+            Self::Measured(usage) => usage.splits,
+            _ => &[],
+        };
+        let split = match splits.iter().find(|split| split.terms == terms) {
+            Some(split) => split.clone(),
+            None if event_count == 0 => TransactionSplit::new(terms),
+            None => return Err(Fault::NeedsSplit),
+        };
+        if split.adds_up_to(quantity, event_count) { Ok(split) } else { Err(Fault::SplitDiffers) }
     }
 
     pub(super) fn share(self) -> Result<Fraction, Fault> {

@@ -1,6 +1,10 @@
 //! Decimal arithmetic that is exact or says that it cannot be. `rust_decimal`'s own operators round without a word once a
 //! result needs more than 96 bits.
 
+mod wide;
+
+pub use wide::compare_product;
+
 use super::Rounding;
 use rust_decimal::Decimal;
 
@@ -33,6 +37,23 @@ pub fn share(amount: Decimal, numerator: u64, denominator: u64) -> Option<Decima
     let rest = whole.checked_rem(denominator)?;
     let away = if rest.abs().checked_mul(2)? >= denominator { whole.signum() } else { 0 };
     from_parts(quotient.checked_add(away)?, PRORATED_DECIMALS)
+}
+
+/// `amount × numerator ÷ denominator` of an amount with any number of decimals, half away from zero at the 18th decimal where it
+/// has more than that.
+pub fn ratio(amount: Decimal, numerator: u64, denominator: u64) -> Option<Decimal> {
+    let amount = amount.normalize();
+    if amount.scale() <= PRORATED_DECIMALS {
+        return share(amount, numerator, denominator);
+    }
+    let beyond = 10_u64.checked_pow(amount.scale() - PRORATED_DECIMALS)?;
+    let whole = from_parts(amount.mantissa(), 0)?;
+    let kept = divide_rounded(
+        multiply(whole, numerator.into())?,
+        multiply(denominator.into(), beyond.into())?,
+        Rounding::Half,
+    )?;
+    from_parts(kept.mantissa(), PRORATED_DECIMALS)
 }
 
 /// `a ÷ b`, or `None` when it has no end or needs more digits than can be kept.
@@ -101,6 +122,22 @@ mod tests {
         check("99999999999999999999", "99999999999999999999", None);
         check("0.00000000000001", "0.000000000000001", None);
         check("0.00000000000002", "0.000000000000005", Some("0.0000000000000000000000000001"));
+    }
+
+    #[test]
+    fn a_ratio_is_kept_to_eighteen_decimals() {
+        let check = |amount: &str, numerator, denominator, expect: Option<&str>| {
+            let found = ratio(decimal(amount), numerator, denominator);
+            assert_eq!(found, expect.map(decimal), "{amount} x {numerator} / {denominator}");
+        };
+        check("36", 1, 3600, Some("0.01"));
+        check("0.1", 1, 3600, Some("0.000027777777777778"));
+        check("-0.1", 1, 3600, Some("-0.000027777777777778"));
+        check("0.0000000000000000000036", 1, 3600, Some("0"));
+        check("0.0000000000000000018", 1, 3600, Some("0.000000000000000000"));
+        check("1.0000000000000000000001", 24, 1, Some("24.000000000000000000"));
+        check("1.0000000000000000001", 24, 1, Some("24.000000000000000002"));
+        check("9999999999999999999999999999", 86_400, 1, None);
     }
 
     #[test]

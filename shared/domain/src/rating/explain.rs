@@ -25,6 +25,10 @@ fn sentence(currency: Currency, row: &RatedRow, one_of_many: bool) -> String {
         Some(RowDetail::Transformed { divide_by, round, result }) => {
             return transformed(row, *divide_by, *round, *result);
         }
+        Some(RowDetail::Held { period_seconds, result }) => {
+            let (held, period) = (group_thousands(row.quantity, 0), group_thousands((*period_seconds).into(), 0));
+            return format!("held {held} unit seconds / {period} of the period = {}", group_thousands(*result, 0));
+        }
         Some(RowDetail::Carried) => return format!("{} as the events carry it", format_amount(row.amount, currency)),
         Some(RowDetail::Minimum) => return true_up(currency, row, "minimum"),
         Some(RowDetail::Maximum) => return true_up(currency, row, "maximum"),
@@ -37,11 +41,14 @@ fn sentence(currency: Currency, row: &RatedRow, one_of_many: bool) -> String {
     }
     let percent =
         exact::multiply(row.unit_amount, Decimal::ONE_HUNDRED).filter(|_| row.detail == Some(RowDetail::Percent));
-    let unit = match percent {
-        Some(percent) => format!("{} %", group_thousands(percent, 0)),
-        None => format_amount(row.unit_amount, currency),
+    let unit = match (percent, &row.detail) {
+        (Some(percent), _) => format!("{} %", group_thousands(percent, 0)),
+        (None, Some(RowDetail::Duration { per, .. })) => {
+            format!("{} per {}", format_amount(row.unit_amount, currency), per.as_str())
+        }
+        (None, _) => format!("{}{}", format_amount(row.unit_amount, currency), share(row)),
     };
-    let mut sentence = format!("{label}{quantity} x {unit}{}", share(row));
+    let mut sentence = format!("{label}{quantity} x {unit}");
     if let Some(flat) = row.flat_amount {
         sentence.push_str(&format!(" + {}", format_amount(flat, currency)));
     }
@@ -57,6 +64,8 @@ fn label(row: &RatedRow, one_of_many: bool) -> String {
             tier => format!("tier {tier}"),
         },
         Some(RowDetail::Cell { values }) => cell(values),
+        Some(RowDetail::LeastFee) => "least fee: ".to_owned(),
+        Some(RowDetail::HighestFee) => "highest fee: ".to_owned(),
         _ => range(row.from, row.up_to, one_of_many),
     }
 }
@@ -80,8 +89,11 @@ fn counted(currency: Currency, row: &RatedRow) -> String {
     let plural = if row.quantity.abs() == Decimal::ONE { "" } else { "s" };
     match &row.detail {
         Some(RowDetail::Packages { size }) => format!("{quantity} package{plural} of {}", group_thousands(*size, 0)),
-        Some(RowDetail::Transactions) => format!("{quantity} transaction{plural}"),
+        Some(RowDetail::Transactions | RowDetail::LeastFee | RowDetail::HighestFee) => {
+            format!("{quantity} transaction{plural}")
+        }
         Some(RowDetail::Percent) => format_amount(row.quantity, currency),
+        Some(RowDetail::Duration { measured_in, .. }) => format!("{quantity} {}{plural}", measured_in.as_str()),
         _ => quantity,
     }
 }

@@ -11,12 +11,15 @@ mod explain;
 mod flat;
 mod graduated;
 mod graduated_percentage;
+mod held;
 mod matrix;
 mod package;
+mod per_duration;
 mod per_unit;
 mod percentage;
 mod row;
 mod tiers;
+mod transactions;
 mod transform;
 mod volume;
 
@@ -27,12 +30,15 @@ pub use explain::explain;
 pub use flat::Flat;
 pub use graduated::Graduated;
 pub use graduated_percentage::{GraduatedPercentage, PercentageTier};
+pub use held::{Held, TimeWeighting, seconds_held};
 pub use matrix::{Cell, Matrix};
 pub use package::Package;
+pub use per_duration::{DurationUnit, PerDuration};
 pub use per_unit::PerUnit;
 pub use percentage::Percentage;
 pub use row::{RatedRow, RowDetail};
 pub use tiers::Tier;
+pub use transactions::{SplitTerms, TransactionSplit, Transactions};
 pub use transform::{QuantityTransform, Rounding};
 pub use volume::Volume;
 
@@ -52,6 +58,16 @@ pub struct Rated {
     pub amount: Money,
 }
 
+impl Rated {
+    /// The quantity that was priced, where that is not the measured one but what was held of it.
+    pub fn held_quantity(&self) -> Option<Decimal> {
+        self.rows.iter().find_map(|row| match row.detail {
+            Some(RowDetail::Held { result, .. }) => Some(result),
+            _ => None,
+        })
+    }
+}
+
 /// Why something cannot be rated. Nothing was rounded or cut to make it fit. All of them stop the one invoice.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RatingError {
@@ -69,6 +85,8 @@ pub enum RatingError {
         "price {price}: the usage by dimension does not add up to the whole; price by dimension a meter that counts or sums"
     )]
     GroupsDiffer { price: PriceKey },
+    #[error("price {price}: its transactions do not add up to the whole; price by transaction a meter that sums")]
+    SplitDiffers { price: PriceKey },
 }
 
 /// Why the rows of one model cannot be made; [`rate`] adds which price it was.
@@ -81,6 +99,9 @@ pub enum Fault {
     NeedsEventCount,
     NeedsGroups,
     GroupsDiffer,
+    NeedsSplit,
+    SplitDiffers,
+    NeedsHeld,
     NoTier(Decimal),
 }
 
@@ -92,6 +113,12 @@ pub trait PricingRules {
     /// The dimensions by which the usage has to be measured; none when the whole is enough.
     fn dimensions(&self) -> &[String] {
         &[]
+    }
+
+    /// How the transactions have to be told apart where a unit that is priced is `divide_by` units of the meter; none when
+    /// the whole is enough.
+    fn split(&self, _currency: Currency, _divide_by: Decimal) -> Result<Option<SplitTerms>, Fault> {
+        Ok(None)
     }
 
     /// When it is billed. Usage can be billed in arrears only.
@@ -121,15 +148,24 @@ pub fn rate(price: &Price, currency: Currency, basis: Basis<'_>) -> Result<Rated
 /// The rows of a price, with their exact sum.
 fn priced(price: &Price, currency: Currency, basis: Basis<'_>) -> Result<(Vec<RatedRow>, Decimal), Fault> {
     let rules = price.model.rules();
-    let mut rows = match &price.transform {
-        None => rules.rows(currency, basis)?,
+    let weighted = price.time_weighted.map(|weighting| weighting.apply(basis)).transpose()?;
+    let (basis, held) = weighted.map_or((basis, None), |(basis, row)| (basis, Some(row)));
+    let mut rows = Vec::from_iter(held.clone());
+    rows.extend(match &price.transform {
+        None => match &held {
+            Some(held) => held::refine(rules.rows(currency, basis)?, held)?,
+            None => rules.rows(currency, basis)?,
+        },
         Some(transform) => {
             let needs_groups = !rules.dimensions().is_empty();
             let groups = if needs_groups { transform.apply_to_groups(basis.groups()?)? } else { Vec::new() };
-            let (transformed, row) = transform.apply_to_basis(basis, &groups)?;
+            let split = price.split(currency)?.map(|terms| basis.split(terms)).transpose()?;
+            let terms = rules.split(currency, Decimal::ONE)?;
+            let splits = split.zip(terms).map(|(split, terms)| transform.apply_to_split(&split, terms)).transpose()?;
+            let (transformed, row) = transform.apply_to_basis(basis, &groups, splits.as_slice())?;
             [vec![row], rules.rows(currency, transformed)?].concat()
         }
-    };
+    });
     let used = sum_of_rows(&rows).ok_or(Fault::Overflow)?;
     let Some(commitment) = &price.commitment else {
         return Ok((rows, used));
@@ -165,6 +201,17 @@ fn name_fault(fault: Fault, price: &PriceKey, currency: Currency) -> RatingError
             given: "usage that was not measured by them",
         },
         Fault::GroupsDiffer => RatingError::GroupsDiffer { price },
+        Fault::NeedsSplit => RatingError::WrongBasis {
+            price,
+            needs: "usage by the size of its transactions",
+            given: "usage that was not measured so",
+        },
+        Fault::NeedsHeld => RatingError::WrongBasis {
+            price,
+            needs: "usage with the time for which it was held",
+            given: "usage that was not measured so",
+        },
+        Fault::SplitDiffers => RatingError::SplitDiffers { price },
         Fault::NoTier(quantity) => RatingError::NoTier { price, quantity },
     }
 }

@@ -1,6 +1,6 @@
 //! A row of an amount, as it is stored in an invoice and as it explains itself.
 
-use super::{Fault, Rounding, exact};
+use super::{DurationUnit, Fault, Rounding, exact};
 use crate::period::Fraction;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -28,7 +28,7 @@ pub struct RatedRow {
     #[serde(default, skip_serializing_if = "Option::is_none", with = "crate::money::optional_decimal")]
     #[schema(value_type = Option<String>)]
     pub flat_amount: Option<Decimal>,
-    /// The share of the period that is charged; absent for all of it.
+    /// The share of the period that is charged, or of a priced unit that a measured one is; absent for all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<Fraction>,
     /// Exact; only a prorated amount, which may have no end, is kept to 18 decimals.
@@ -67,10 +67,24 @@ pub enum RowDetail {
     Carried,
     /// Events.
     Transactions,
+    /// Durations; the unit amount is for the priced unit, and the row's share says how much of that a measured unit is.
+    Duration { measured_in: DurationUnit, per: DurationUnit },
+    /// Events that cost the least fee of a transaction each.
+    LeastFee,
+    /// Events that cost the highest fee of a transaction each.
+    HighestFee,
     /// The usage that falls to one cell of a matrix.
     Cell {
         /// The dimension values that the cell asks for; none for what no other cell takes.
         values: BTreeMap<String, String>,
+    },
+    /// Costs nothing: `quantity` counts `units × seconds` that they were held, and becomes a number of units by the period's length.
+    Held {
+        period_seconds: u64,
+        /// The quantity that is priced.
+        #[serde(with = "crate::money::exact_decimal")]
+        #[schema(value_type = String)]
+        result: Decimal,
     },
     /// Costs nothing: it says how the measured quantity became the one that the other rows price.
     Transformed {

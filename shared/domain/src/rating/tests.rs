@@ -1,10 +1,13 @@
 //! One table for each price model, and what holds for all of them.
 
 mod commitment;
+mod currencies;
 mod dynamic;
 mod graduated_percentage;
+mod held;
 mod matrix;
 mod package;
+mod per_duration;
 mod percentage;
 mod properties;
 mod transform;
@@ -42,7 +45,7 @@ fn check_usage(model: &str, quantity: &str, expect: &[&str]) {
 
 /// Rates usage with the number of its events.
 fn check_events(model: &str, quantity: &str, event_count: u64, expect: &[&str]) {
-    let usage = Usage { quantity: decimal(quantity), event_count, groups: &[], share: Fraction::WHOLE };
+    let usage = Usage::of(decimal(quantity), event_count);
     check(model, "USD", Basis::Measured(usage), expect);
 }
 
@@ -202,7 +205,14 @@ fn any_graduated() -> impl Strategy<Value = Price> {
         let (tiers, included) = (tiers.collect(), Decimal::new(included, 3));
         let meter = MeterKey::parse("m").unwrap();
         let model = crate::plan::PriceModel::Graduated(Graduated { meter, tiers, included });
-        Price { key: PriceKey::parse("p").unwrap(), name: "P".into(), model, transform: None, commitment: None }
+        Price {
+            key: PriceKey::parse("p").unwrap(),
+            name: "P".into(),
+            model,
+            transform: None,
+            time_weighted: None,
+            commitment: None,
+        }
     })
 }
 

@@ -1,6 +1,6 @@
 //! Quantity transforms: from the unit that is measured to the one that is sold, before any price is applied.
 
-use super::{Basis, Fault, RatedRow, RowDetail, Usage, UsageGroup, exact};
+use super::{Basis, Fault, RatedRow, RowDetail, SplitTerms, TransactionSplit, Usage, UsageGroup, exact};
 use crate::plan::validate::Faults;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -33,8 +33,9 @@ pub enum Rounding {
 }
 
 impl QuantityTransform {
-    /// Reports what makes it useless or inexact. `by_dimension`: whether the price is one of dimension values.
-    pub fn validate(&self, by_dimension: bool, faults: &mut Faults<'_>) {
+    /// Reports what makes it useless or inexact. `by_parts`: whether the price is one of dimension values or of single
+    /// transactions.
+    pub fn validate(&self, by_parts: bool, faults: &mut Faults<'_>) {
         faults.require(
             self.divide_by.is_some() || self.round.is_some(),
             "changes nothing",
@@ -50,8 +51,8 @@ impl QuantityTransform {
             );
         }
         faults.below("round").require(
-            !(by_dimension && self.round.is_some()),
-            "rounds what is priced by dimension, where the parts would no longer add up to the whole",
+            !(by_parts && self.round.is_some()),
+            "rounds what is priced in parts, which would no longer add up to the whole",
             "leave it out",
         );
     }
@@ -73,18 +74,31 @@ impl QuantityTransform {
         groups.iter().map(group).collect()
     }
 
-    /// The basis of the price, and the row that says how it came about. `groups` are the transformed ones.
+    /// The transactions told apart, in the unit that is priced, under the terms of that unit.
+    pub(super) fn apply_to_split(
+        &self,
+        split: &TransactionSplit,
+        terms: SplitTerms,
+    ) -> Result<TransactionSplit, Fault> {
+        Ok(TransactionSplit { terms, ..split.with_amounts(|amount| self.apply(amount))? })
+    }
+
+    /// The basis of the price, and the row that says how it came about. `groups` and `splits` are the transformed ones.
     pub(super) fn apply_to_basis<'a>(
         &self,
         basis: Basis<'_>,
         groups: &'a [UsageGroup],
+        splits: &'a [TransactionSplit],
     ) -> Result<(Basis<'a>, RatedRow), Fault> {
         let measured = basis.usage()?;
         let result = self.apply(measured)?;
         let row = RatedRow::of_usage(Decimal::ZERO, None, measured, Decimal::ZERO, None)?;
         let row = row.counting(RowDetail::Transformed { divide_by: self.divide_by, round: self.round, result });
         let basis = match basis {
-            Basis::Measured(usage) => Basis::Measured(Usage { quantity: result, groups, ..usage }),
+            Basis::Measured(Usage { event_count, period_seconds, share, .. }) => {
+                let held = &[];
+                Basis::Measured(Usage { quantity: result, event_count, groups, splits, held, period_seconds, share })
+            }
             Basis::Usage(_) | Basis::Share(_) => Basis::Usage(result),
         };
         Ok((basis, row))

@@ -1,7 +1,9 @@
 //! One subscription on its way: what of it is billed, what comes next, and the closing of a moment. What decides is the
 //! domain's own ([`next_moment`], [`closes_at`], [`assemble`], [`finalize`]); this only remembers, as the stores do for real.
 
+use super::entry::Entry;
 use super::prepare::{Prepared, Tenant};
+use super::wallets::Wallets;
 use crate::error::FieldError;
 use crate::id::MeterKey;
 use crate::invoice::{
@@ -15,6 +17,7 @@ use chrono::{DateTime, Duration, Utc};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
+use std::ops::Range;
 use std::sync::Arc;
 
 pub(super) struct Course<'p> {
@@ -116,8 +119,8 @@ impl<'p> Course<'p> {
         let (ended_at, last) = (self.state.ended_at?, self.last?);
         let log = &self.prepared.log;
         let mut late = log.between(&self.state.tenant, last.cut, log.entries.len());
-        let first =
-            late.find(|entry| self.window_of(entry.time).is_some() && entry.meters.iter().any(|it| self.bills(it)))?;
+        let changes = |entry: &&Entry| entry.meters.iter().any(|meter| !self.windows_of(entry.time, meter).is_empty());
+        let first = late.find(changes)?;
         let at = first.known_at.max(last.at.checked_add_signed(Duration::hours(COLLECT_HOURS))?);
         Some(self.closing(after_end(&self.state, ended_at, last.revision + 1), at))
     }
@@ -126,10 +129,17 @@ impl<'p> Course<'p> {
         self.plan.prices.iter().any(|price| price.meter() == Some(meter))
     }
 
-    fn window_of(&self, instant: DateTime<Utc>) -> Option<usize> {
-        let after = self.windows.partition_point(|window| window.period.served.start <= instant);
-        let index = after.checked_sub(1)?;
-        self.windows[index].period.served.contains(instant).then_some(index)
+    /// The closed windows whose usage an event changes: the one in which it lies, and all later ones where it carries over.
+    fn windows_of(&self, instant: DateTime<Utc>, meter: &MeterKey) -> Range<usize> {
+        if !self.bills(meter) {
+            return 0..0;
+        }
+        let first = self.windows.partition_point(|window| window.period.served.end <= instant);
+        if self.plan.demand(meter, self.state.currency).carries_over() {
+            return first..self.windows.len();
+        }
+        let is_inside = self.windows.get(first).is_some_and(|window| window.period.served.contains(instant));
+        first..first + usize::from(is_inside)
     }
 
     /// The usage of a window by everything its plan bills, inside a cut.
@@ -139,7 +149,8 @@ impl<'p> Course<'p> {
     }
 
     fn figure(&self, meter: &MeterKey, window: Period, cut: usize) -> Result<UsageFigure, FieldError> {
-        self.prepared.log.figure(&self.state.tenant, meter, window, cut)
+        let demand = self.plan.demand(meter, self.state.currency);
+        self.prepared.log.figure(&self.state.tenant, meter, &demand, window, cut)
     }
 
     /// Closed windows into which usage has come since they were last measured, measured again whole, each with the meters
@@ -149,8 +160,8 @@ impl<'p> Course<'p> {
         let mut changed: BTreeSet<(usize, &MeterKey)> = BTreeSet::new();
         if !self.windows.is_empty() {
             for entry in self.prepared.log.between(&self.state.tenant, from, cut) {
-                if let Some(window) = self.window_of(entry.time) {
-                    changed.extend(entry.meters.iter().filter(|meter| self.bills(meter)).map(|meter| (window, meter)));
+                for meter in &entry.meters {
+                    changed.extend(self.windows_of(entry.time, meter).map(|window| (window, meter)));
                 }
             }
         }
@@ -201,14 +212,15 @@ impl<'p> Course<'p> {
         if stretches.is_empty() { Vec::new() } else { self.lines.iter().filter(covers).cloned().collect() }
     }
 
-    /// Closes the next moment; answers its invoice, where it has one. `numbers` counts those that are taken.
-    pub fn close(&mut self, numbers: &mut u64) -> Result<Option<Arc<Invoice>>, FieldError> {
+    /// Closes the next moment; answers its invoice, where it has one, paid by the wallets as far as they can. `numbers` counts
+    /// those that are taken.
+    pub fn close(&mut self, numbers: &mut u64, wallets: &mut Wallets) -> Result<Option<Arc<Invoice>>, FieldError> {
         let Some(Closing { moment, at, wave }) = self.next.take() else {
             return Ok(None);
         };
         let drafted = self.draft(&moment, at)?;
         let is_issued = drafted.invoice.is_owed(&self.prepared.settings) || self.was_drafted(&moment, at)?;
-        let Drafted { invoice, usage, late, cut } = drafted;
+        let Drafted { mut invoice, usage, late, cut } = drafted;
         for (window, usage) in late {
             self.windows[window].usage.extend(usage);
         }
@@ -219,6 +231,7 @@ impl<'p> Course<'p> {
         if is_issued {
             *numbers += 1;
             let number = format_number(&self.prepared.settings.series, None, *numbers);
+            wallets.pay(&mut invoice, at).map_err(|error| self.refused(error))?;
             let invoice = finalize(invoice, number, at).map_err(|error| self.refused(error))?;
             self.lines.extend(invoice.lines.iter().map(BilledLine::from));
             issued = Some(Arc::new(invoice));

@@ -1,11 +1,12 @@
 //! What is simulated, as a JSON document: `schemas/simulation.v1.schema.json`. Its instants are the only time there is.
 
+use crate::credit::{AutoTopUp, GrantKind, Rollover, Units, WalletUnit};
 use crate::credit_note::CreditLine;
 use crate::dunning::DunningPolicy;
-use crate::id::{MeterKey, PlanKey, SubscriptionId, TenantId};
+use crate::id::{GrantId, MeterKey, PlanKey, PriceKey, SubscriptionId, TenantId, WalletId};
 use crate::journal::CancelMode;
 use crate::meter::{Aggregation, Dimension, Filter};
-use crate::money::Currency;
+use crate::money::{Currency, Money};
 use crate::party::Party;
 use crate::period::{Alignment, TimeZone};
 use crate::plan::PlanVersion;
@@ -14,6 +15,7 @@ use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor, value::StrDeserializer};
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// The grace of a document that names none, in hours: the deployment's default.
@@ -64,6 +66,9 @@ pub struct SimulationDocument {
     pub timeline: Vec<TimelineEntry>,
     #[serde(default)]
     pub usage: Vec<UsageInput>,
+    /// Prepaid credits; they are there from the beginning, and empty.
+    #[serde(default)]
+    pub wallets: Vec<WalletInput>,
 }
 
 /// A meter, as `POST /v1/meters` takes it. Quantities need none: without one they add.
@@ -123,6 +128,10 @@ pub struct TimelineEntry {
     pub mark_uncollectible: Option<WriteOffInput>,
     #[serde(default)]
     pub issue_credit_note: Option<CreditNoteInput>,
+    #[serde(default)]
+    pub grant_credit: Option<GrantInput>,
+    #[serde(default)]
+    pub top_up: Option<TopUpInput>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -209,6 +218,59 @@ pub struct CreditNoteInput {
     pub lines: Option<Vec<CreditLine>>,
 }
 
+/// A wallet of prepaid credits.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WalletInput {
+    pub id: WalletId,
+    pub tenant: TenantId,
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Money of the document's currency when absent.
+    #[serde(default)]
+    pub unit: Option<WalletUnit>,
+    /// The prices it pays for; all when empty.
+    #[serde(default)]
+    pub prices: Vec<PriceKey>,
+    #[serde(default)]
+    pub auto_top_up: Option<AutoTopUp>,
+}
+
+/// Credits that are sold or given at the command's instant.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GrantInput {
+    pub wallet: WalletId,
+    /// `grn_` and the command's place in the timeline when absent.
+    #[serde(default)]
+    pub id: Option<GrantId>,
+    pub amount: Units,
+    /// Paid when absent.
+    #[serde(default)]
+    pub kind: Option<GrantKind>,
+    #[serde(default)]
+    pub cost: Option<Money>,
+    #[serde(default)]
+    pub priority: Option<u16>,
+    #[serde(default)]
+    pub effective_at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub expires_at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub rollover: Option<Rollover>,
+}
+
+/// The open order of a wallet is paid.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TopUpInput {
+    pub wallet: WalletId,
+    #[serde(default)]
+    pub cost: Option<Money>,
+    #[serde(default)]
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
 /// Usage in one of three forms: a quantity at an instant (`tenant`, `meter`, `at`, `quantity`), a quantity of a span of time
 /// (`from` and `to` instead of `at`) that lies inside one billing period, or a CloudEvent (`event`).
 #[derive(Debug, Clone, Deserialize)]
@@ -227,6 +289,9 @@ pub struct UsageInput {
     /// In the meter's unit, as text.
     #[serde(default, with = "crate::money::optional_decimal")]
     pub quantity: Option<Decimal>,
+    /// Of a quantity: by the name of the dimension, `{"model": "large"}`; one that is not named is "".
+    #[serde(default)]
+    pub dimensions: BTreeMap<String, String>,
     #[serde(default)]
     pub event: Option<Box<RawValue>>,
     /// When it came to Talea: when it happened, unless said. Later than the closing of its period, it is late usage.

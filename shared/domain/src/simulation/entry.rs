@@ -33,6 +33,7 @@ pub(super) enum Content {
     Quantity {
         meter: MeterKey,
         quantity: Decimal,
+        dimensions: BTreeMap<String, String>,
     },
     Event(Box<UsageEvent>),
     /// An event that is not counted, and why.
@@ -85,6 +86,7 @@ fn of_event(raw: &RawValue, input: &UsageInput) -> Result<Entry, FieldError> {
         ("/from", input.from.is_some()),
         ("/to", input.to.is_some()),
         ("/quantity", input.quantity.is_some()),
+        ("/dimensions", !input.dimensions.is_empty()),
     ];
     if let Some((field, _)) = others.into_iter().find(|(_, is_there)| *is_there) {
         return Err(FieldError::new(field, "stands beside an event, which says it itself", "leave it out"));
@@ -136,17 +138,28 @@ fn of_quantity(
         let way_out = "send events, or leave the definition of the meter out, so that its quantities add";
         return Err(FieldError::new("/meter", "counts distinct values, which no quantity tells", way_out));
     }
+    if let Some(name) = meters.get(&meter).and_then(|meter| unknown_dimension(meter, &input.dimensions)) {
+        let way_out = "name a dimension of the meter's definition, or add it there";
+        return Err(FieldError::new(format!("/dimensions/{name}"), "is no dimension of the meter", way_out));
+    }
+    let mut body = vec![meter.as_str().to_owned(), canonical(quantity)];
+    body.extend(input.dimensions.iter().flat_map(|(name, value)| [name.clone(), value.clone()]));
+    let body: Vec<&[u8]> = body.iter().map(String::as_bytes).collect();
     Ok(Entry {
         place,
         time,
         until,
         known_at: until.unwrap_or(time),
         identity: identity_of(&tenant, SOURCE, &format!("/usage/{place}")),
-        body_hash: hash_128(&[meter.as_str().as_bytes(), canonical(quantity).as_bytes()]),
+        body_hash: hash_128(&body),
         tenant,
-        content: Content::Quantity { meter, quantity },
+        content: Content::Quantity { meter, quantity, dimensions: input.dimensions },
         meters: Vec::new(),
     })
+}
+
+fn unknown_dimension<'a>(meter: &MeterDefinition, dimensions: &'a BTreeMap<String, String>) -> Option<&'a String> {
+    dimensions.keys().find(|name| !meter.dimensions.iter().any(|known| known.name == **name))
 }
 
 impl Entry {

@@ -13,6 +13,7 @@ mod commands;
 mod course;
 mod document;
 mod entry;
+mod held;
 mod parse;
 mod prepare;
 mod receivables;
@@ -20,17 +21,20 @@ mod result;
 mod run;
 mod usage;
 mod view;
+mod wallets;
 
 pub use document::{
-    CancelInput, CreditNoteInput, DEFAULT_DUE_DAYS, DEFAULT_GRACE_HOURS, DEFAULT_ISSUER, DEFAULT_SERIES, MeterInput,
-    SimulationDocument, StartInput, TenantInput, TimelineEntry, UsageInput,
+    CancelInput, CreditNoteInput, DEFAULT_DUE_DAYS, DEFAULT_GRACE_HOURS, DEFAULT_ISSUER, DEFAULT_SERIES, GrantInput,
+    MeterInput, SimulationDocument, StartInput, TenantInput, TimelineEntry, TopUpInput, UsageInput, WalletInput,
 };
 pub use parse::{MAX_DOCUMENT_BYTES, parse};
 pub use prepare::{MAX_AS_OF, MAX_COMMANDS, MAX_METERS, MAX_PLANS, MAX_TENANTS, MAX_USAGE};
 pub use result::{
     NextMoment, PeriodState, PeriodView, SimulationResult, SubscriptionView, Totals, UnbilledUsage, Used, View,
+    WalletView,
 };
 pub use run::MAX_MOMENTS;
+pub use wallets::MAX_WALLETS;
 
 use crate::error::FieldError;
 use prepare::Prepared;

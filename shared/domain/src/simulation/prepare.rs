@@ -7,6 +7,7 @@ use super::document::{
 };
 use super::receivables;
 use super::usage::UsageLog;
+use super::wallets::{self, MAX_WALLETS, Wallets};
 use crate::error::FieldError;
 use crate::id::{MeterKey, PlanKey, TenantId};
 use crate::invoice::{BillingTerms, MAX_DUE_DAYS};
@@ -38,6 +39,7 @@ pub(super) struct Prepared {
     pub plans: Vec<PlanVersion>,
     pub tenants: BTreeMap<TenantId, Tenant>,
     pub log: UsageLog,
+    pub wallets: Wallets,
     /// Places in the document's timeline, in the order of their instants.
     pub order: Vec<usize>,
     /// Whether payments or dunning stand in the document, so that what becomes of invoices is followed.
@@ -67,12 +69,20 @@ impl Prepared {
         let follows_payments = receivables::are_followed(document, &outer);
         let plans = plans(std::mem::take(&mut document.plans), &mut faults);
         let tenants = tenants(document, &mut faults);
+        let wallets = wallets::prepare(document, &tenants, &mut faults);
         let meters = meters(std::mem::take(&mut document.meters), &mut faults);
+        for (index, plan) in plans.iter().enumerate() {
+            let found = plan.unmeasured(|price| meters.get(price.meter()?));
+            faults.extend(
+                found.into_iter().map(|fault| FieldError { field: format!("/plans/{index}{}", fault.field), ..fault }),
+            );
+        }
         let log = UsageLog::new(std::mem::take(&mut document.usage), meters, &tenants, &mut faults);
         let mut order: Vec<usize> = (0..document.timeline.len()).collect();
         order.sort_by_key(|place| document.timeline[*place].at);
         let grace_hours = document.grace_hours.unwrap_or(DEFAULT_GRACE_HOURS);
-        let prepared = Self { settings, grace_hours, plans, tenants, log, order, follows_payments, terms: outer };
+        let terms = outer;
+        let prepared = Self { settings, grace_hours, plans, tenants, log, wallets, order, follows_payments, terms };
         if faults.is_empty() { Ok(prepared) } else { Err(faults) }
     }
 
@@ -106,6 +116,7 @@ fn check_sizes(document: &SimulationDocument, faults: &mut Vec<FieldError>) {
     check("/plans", document.plans.len(), MAX_PLANS);
     check("/meters", document.meters.len(), MAX_METERS);
     check("/tenants", document.tenants.len(), MAX_TENANTS);
+    check("/wallets", document.wallets.len(), MAX_WALLETS);
     check("/timeline", document.timeline.len(), MAX_COMMANDS);
     check("/usage", document.usage.len(), MAX_USAGE);
 }

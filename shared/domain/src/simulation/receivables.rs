@@ -72,15 +72,17 @@ impl Receivables {
     }
 
     /// When the next step is reached or the next suspension begins, if nothing happens until then.
-    pub fn next_at(&self) -> Result<Option<DateTime<Utc>>, PeriodError> {
+    /// What lies past the end of the calendar is never reached.
+    pub fn next_at(&self) -> Option<DateTime<Utc>> {
         let mut next: Option<DateTime<Utc>> = None;
         for it in &self.list {
             let known = |name: &str| it.steps.iter().any(|step| step.step == name);
-            let step = next_step_at(&it.state, &it.policy, known)?;
-            let suspension = if self.suspended_by(&it.state.tenant).is_none() { it.suspends_from()? } else { None };
+            let step = next_step_at(&it.state, &it.policy, known).ok().flatten();
+            let is_served = self.suspended_by(&it.state.tenant).is_none();
+            let suspension = if is_served { it.suspends_from().ok().flatten() } else { None };
             next = next.into_iter().chain(step).chain(suspension).min();
         }
-        Ok(next)
+        next
     }
 
     /// Time is at an instant: steps are recorded and tenants suspended.

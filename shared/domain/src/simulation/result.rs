@@ -1,5 +1,6 @@
 //! What a simulation answers: `schemas/simulation-result.v1.schema.json`. Same document, same bytes.
 
+use crate::credit::{GrantState, LedgerTransaction, TopUpOrder, Units, Wallet};
 use crate::credit_note::CreditNote;
 use crate::dunning::DunningStepReached;
 use crate::id::{MeterKey, TenantId};
@@ -49,6 +50,23 @@ pub struct View {
     /// Suspensions by dunning and their ends, in their order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tenant_states: Vec<TenantStateView>,
+    /// In the document's order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub wallets: Vec<WalletView>,
+}
+
+/// A wallet, and how it came to what it holds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct WalletView {
+    pub wallet: Wallet,
+    /// What can be spent now.
+    pub balance: Units,
+    /// In the order in which they were granted, with what is left of each.
+    pub grants: Vec<GrantState>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub open_order: Option<TopUpOrder>,
+    /// Every movement, in order.
+    pub ledger: Vec<LedgerTransaction>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]

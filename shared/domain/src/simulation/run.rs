@@ -6,8 +6,10 @@ use super::course::{Course, at_command};
 use super::document::{StartInput, TimelineEntry};
 use super::prepare::Prepared;
 use super::receivables::Receivables;
+use super::wallets::{Ending, Wallets};
+use crate::credit::CreditError;
 use crate::error::FieldError;
-use crate::id::{InvoiceId, SubscriptionId};
+use crate::id::{InvoiceId, SubscriptionId, TenantId};
 use crate::invoice::{BilledLine, Invoice};
 use crate::period::PeriodError;
 use crate::subscription::{StartTerms, Subscription, SubscriptionCommand, SubscriptionError, decide, evolve};
@@ -18,6 +20,13 @@ use std::sync::Arc;
 /// The most bill moments of one document: a hundred subscriptions over eight years of months.
 pub const MAX_MOMENTS: usize = 10_000;
 
+enum Next {
+    Command(usize),
+    Dunning,
+    Closing(usize),
+    Ending(Ending),
+}
+
 pub(super) struct Simulation<'p> {
     pub prepared: &'p Prepared,
     document: &'p SimulationDocument,
@@ -25,6 +34,9 @@ pub(super) struct Simulation<'p> {
     pub courses: Vec<Course<'p>>,
     by_id: HashMap<SubscriptionId, usize>,
     pub issued: Vec<Arc<Invoice>>,
+    pub wallets: Wallets,
+    /// The instant of what happened last.
+    now: Option<DateTime<Utc>>,
     numbers: u64,
     closed: usize,
     /// Commands that are done, in the order of their instants.
@@ -40,6 +52,8 @@ impl<'p> Simulation<'p> {
             courses: Vec::new(),
             by_id: HashMap::new(),
             issued: Vec::new(),
+            wallets: prepared.wallets.clone(),
+            now: None,
             numbers: 0,
             closed: 0,
             commands_done: 0,
@@ -49,23 +63,38 @@ impl<'p> Simulation<'p> {
 
     /// Everything up to an instant, inclusive. To go there in two steps is the same as in one.
     pub fn advance(&mut self, until: DateTime<Utc>) -> Result<(), FieldError> {
-        loop {
-            let place = self.prepared.order.get(self.commands_done).copied();
-            let command = place.map(|place| (place, self.document.timeline[place].at));
-            let closing = self.next_closing();
-            let first = command.map(|(_, at)| at).into_iter().chain(closing.map(|(_, at)| at)).min();
-            if self.dun(until, command.map(|(_, at)| at), first)? {
-                continue;
-            }
-            match (command, closing) {
-                (Some((place, at)), closing) if at <= until && closing.is_none_or(|(_, closes)| at <= closes) => {
+        while let Some((at, next)) = self.next().filter(|(at, _)| *at <= until) {
+            self.now = Some(at);
+            match next {
+                Next::Command(place) => {
                     self.commands_done += 1;
                     self.command(place, &self.document.timeline[place])?;
                 }
-                (_, Some((index, at))) if at <= until => self.close(index)?,
-                _ => return Ok(()),
+                Next::Dunning => self.receivables.reach(at).map_err(|error| at_dunning(&error))?,
+                Next::Closing(index) => self.close(index)?,
+                Next::Ending(ending) => self.wallets.end(ending).map_err(|error| at_wallets(&error))?,
             }
         }
+        Ok(())
+    }
+
+    /// What happens next. Of one instant a command is first, then dunning, then what is closed, then the grants that end.
+    fn next(&self) -> Option<(DateTime<Utc>, Next)> {
+        let place = self.prepared.order.get(self.commands_done).copied();
+        let command = place.map(|place| (self.document.timeline[place].at, Next::Command(place)));
+        let closing = self.next_closing().map(|(index, at)| (at, Next::Closing(index)));
+        let ending = self.wallets.next_ending(self.now, |tenant, expiry| self.is_unbilled(tenant, expiry));
+        let ending = ending.map(|ending| (ending.at, Next::Ending(ending)));
+        let dunning = if self.prepared.follows_payments { self.receivables.next_at() } else { None };
+        let dunning = dunning.map(|at| (at, Next::Dunning));
+        [command, dunning, closing, ending].into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+
+    /// Whether something that was due up to an instant waits for its invoice.
+    fn is_unbilled(&self, tenant: &TenantId, until: DateTime<Utc>) -> bool {
+        let of_tenant = self.courses.iter().filter(|course| course.state.tenant == *tenant);
+        let mut next = of_tenant.filter_map(|course| course.next.as_ref());
+        next.any(|next| next.moment.revision == 0 && next.moment.at <= until)
     }
 
     /// The course whose moment is closed next. Of one instant: wave by wave, by tenant and subscription, then corrections.
@@ -86,34 +115,13 @@ impl<'p> Simulation<'p> {
             let reason = format!("the document has more than {MAX_MOMENTS} bill moments");
             return Err(course.refused(format!("{reason}; {way_out}")));
         }
-        let issued = course.close(&mut self.numbers)?;
+        let issued = course.close(&mut self.numbers, &mut self.wallets)?;
         if let Some(invoice) = issued.as_ref().filter(|_| self.prepared.follows_payments) {
             let (terms, course) = (course.terms(), &*course);
             self.receivables.issued(invoice, terms).map_err(|error| course.refused(error))?;
         }
         self.issued.extend(issued);
         Ok(())
-    }
-
-    /// Reaches the next step of dunning where it comes before everything else; a command of the same instant comes first.
-    fn dun(
-        &mut self,
-        until: DateTime<Utc>,
-        command: Option<DateTime<Utc>>,
-        first: Option<DateTime<Utc>>,
-    ) -> Result<bool, FieldError> {
-        if !self.prepared.follows_payments {
-            return Ok(false);
-        }
-        let refused = |error: PeriodError| FieldError::new("/dunning", error.to_string(), "choose fewer days");
-        let next = self.receivables.next_at().map_err(refused)?;
-        let Some(at) =
-            next.filter(|at| *at <= until && command.is_none_or(|it| *at < it) && first.is_none_or(|it| *at <= it))
-        else {
-            return Ok(false);
-        };
-        self.receivables.reach(at).map_err(refused)?;
-        Ok(true)
     }
 
     fn command(&mut self, place: usize, entry: &TimelineEntry) -> Result<(), FieldError> {
@@ -134,6 +142,12 @@ impl<'p> Simulation<'p> {
             if let Some(index) = index {
                 self.courses[index].take(state)?;
             }
+        }
+        if let Some(input) = &entry.grant_credit {
+            self.wallets.grant(place, input, entry.at)?;
+        }
+        if let Some(input) = &entry.top_up {
+            self.wallets.top_up(place, input, entry.at)?;
         }
         Ok(())
     }
@@ -184,6 +198,11 @@ impl<'p> Simulation<'p> {
     }
 }
 
+/// A fault of a wallet belongs to no command.
+fn at_wallets(error: &CreditError) -> FieldError {
+    FieldError::new("/wallets", error.to_string(), "check the amounts of its grants")
+}
+
 /// The state that a command leads to; a refusal is told at its place.
 fn decided(
     place: usize,
@@ -200,4 +219,8 @@ fn decided(
     })?;
     // An event that was decided from a state leads to one.
     evolve(state.cloned(), &event).ok_or_else(|| at_command(place, name, SubscriptionError::Unknown))
+}
+
+fn at_dunning(error: &PeriodError) -> FieldError {
+    FieldError::new("/dunning", error.to_string(), "choose fewer days")
 }

@@ -3,6 +3,7 @@
 
 use super::document::UsageInput;
 use super::entry::{Content, Entry, read};
+use super::held::held;
 use super::prepare::Tenant;
 use crate::error::FieldError;
 use crate::event::Identity;
@@ -10,9 +11,11 @@ use crate::id::{MeterKey, TenantId};
 use crate::invoice::UsageFigure;
 use crate::meter::{Aggregation, MeterDefinition, Partial, Reading, digest};
 use crate::period::Period;
+use crate::plan::Demand;
+use crate::rating::{TransactionSplit, UsageGroup};
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 pub(super) struct UsageLog {
     pub entries: Vec<Entry>,
@@ -28,14 +31,14 @@ struct TenantUsage {
 }
 
 /// A reading of one meter, in the order of its time.
-struct Placed {
-    time: DateTime<Utc>,
+pub(super) struct Placed {
+    pub time: DateTime<Utc>,
     /// Where the span of the quantity ends; none for what happened at an instant.
-    until: Option<DateTime<Utc>>,
+    pub until: Option<DateTime<Utc>>,
     /// The latest end of it and of all before it: where it is past a window's start, a span reaches in.
     reach: DateTime<Utc>,
     offset: usize,
-    reading: Reading,
+    pub reading: Reading,
     /// Whether it is a quantity: already an amount of the meter, and no event.
     is_quantity: bool,
 }
@@ -85,7 +88,7 @@ impl UsageLog {
                 is_quantity,
             };
             let readings: Vec<(MeterKey, Placed)> = match &entry.content {
-                Content::Quantity { meter, quantity } => {
+                Content::Quantity { meter, quantity, .. } => {
                     let reading = Reading::Value { value: Some(*quantity), text: None, dimensions: Vec::new() };
                     vec![(meter.clone(), placed(reading, true))]
                 }
@@ -126,45 +129,114 @@ impl UsageLog {
         self.entries.partition_point(|entry| entry.known_at <= at)
     }
 
-    /// The usage of a meter in a window, of the entries inside the cut. An error where it cannot be told.
+    /// The usage of a meter in a window, of the entries inside the cut, whole and by what is asked beside. An error where it
+    /// cannot be told.
     pub fn figure(
+        &self,
+        tenant: &TenantId,
+        meter: &MeterKey,
+        demand: &Demand,
+        window: Period,
+        cut: usize,
+    ) -> Result<UsageFigure, FieldError> {
+        let aggregation = self.meters.get(meter).map_or(Aggregation::Sum, |meter| meter.aggregation);
+        let does_not_fit = || {
+            let reason = format!("the usage of {meter} from {} to {} does not fit 28 digits", window.start, window.end);
+            FieldError::new("/usage", reason, "send smaller quantities, or with fewer digits")
+        };
+        let mut sums = Sums::default();
+        let mut groups: BTreeMap<BTreeMap<String, String>, Sums> = BTreeMap::new();
+        let mut splits: Vec<TransactionSplit> = demand.splits.iter().copied().map(TransactionSplit::new).collect();
+        for placed in self.inside(tenant, meter, window, cut)? {
+            let entry = &self.entries[placed.offset];
+            sums.add(entry, placed);
+            if !demand.dimensions.is_empty() {
+                groups.entry(self.values(meter, &demand.dimensions, entry, placed)?).or_default().add(entry, placed);
+            }
+            if let Reading::Value { value: Some(amount), .. } = placed.reading {
+                splits.iter_mut().try_for_each(|split| split.add(amount)).ok_or_else(does_not_fit)?;
+            }
+        }
+        let group = |(values, sums): (_, Sums)| {
+            Ok(UsageGroup { values, quantity: sums.value(aggregation).ok_or_else(does_not_fit)? })
+        };
+        Ok(UsageFigure {
+            quantity: sums.value(aggregation).ok_or_else(does_not_fit)?,
+            event_count: sums.events.count + sums.quantities.count,
+            digest: digest(sums.identities, sums.bodies),
+            cut: vec![cut as u64],
+            meter_version: 1,
+            groups: groups.into_iter().map(group).collect::<Result<_, FieldError>>()?,
+            splits,
+            held: demand
+                .held
+                .iter()
+                .map(|carry_over| {
+                    held(self.until(tenant, meter, window, cut), window, aggregation, *carry_over)
+                        .ok_or_else(does_not_fit)
+                })
+                .collect::<Result<_, FieldError>>()?,
+        })
+    }
+
+    /// The readings of a window. An error where a span of time crosses a bound of it.
+    fn inside(
         &self,
         tenant: &TenantId,
         meter: &MeterKey,
         window: Period,
         cut: usize,
-    ) -> Result<UsageFigure, FieldError> {
-        let aggregation = self.meters.get(meter).map_or(Aggregation::Sum, |meter| meter.aggregation);
-        let mut sums = Sums::default();
+    ) -> Result<impl Iterator<Item = &Placed>, FieldError> {
         let series = self.by_tenant.get(tenant).and_then(|tenant| tenant.by_meter.get(meter));
         let series = series.map(Vec::as_slice).unwrap_or_default();
         let ahead = &series[..series.partition_point(|placed| placed.time < window.end)];
         let (before, inside) = ahead.split_at(ahead.partition_point(|placed| placed.time < window.start));
+        let known = |placed: &&Placed| placed.offset < cut;
         if before.last().is_some_and(|placed| placed.reach > window.start) {
-            let reaches_in = |placed: &&Placed| placed.offset < cut && placed.until.is_some_and(|it| it > window.start);
-            if let Some(placed) = before.iter().find(reaches_in) {
+            let reaches_in = |placed: &&Placed| placed.until.is_some_and(|it| it > window.start);
+            if let Some(placed) = before.iter().filter(known).find(reaches_in) {
                 return Err(self.straddles(placed, window.start));
             }
         }
-        for placed in inside.iter().filter(|placed| placed.offset < cut) {
-            if placed.until.is_some_and(|until| until > window.end) {
-                return Err(self.straddles(placed, window.end));
-            }
-            sums.add(&self.entries[placed.offset], placed);
+        let reaches_out = |placed: &&Placed| placed.until.is_some_and(|until| until > window.end);
+        match inside.iter().filter(known).find(reaches_out) {
+            Some(placed) => Err(self.straddles(placed, window.end)),
+            None => Ok(inside.iter().filter(move |placed| placed.offset < cut)),
         }
-        let quantity = sums.value(aggregation).ok_or_else(|| {
-            let reason = format!("the usage of {meter} from {} to {} does not fit 28 digits", window.start, window.end);
-            FieldError::new("/usage", reason, "send smaller quantities, or with fewer digits")
-        })?;
-        Ok(UsageFigure {
-            quantity,
-            event_count: sums.events.count + sums.quantities.count,
-            digest: digest(sums.identities, sums.bodies),
-            cut: vec![cut as u64],
-            meter_version: 1,
-            // A price by dimension answers with a named error: a document's usage is not split by dimension.
-            groups: Vec::new(),
-        })
+    }
+
+    /// The readings before the end of a window, also those before it.
+    fn until(&self, tenant: &TenantId, meter: &MeterKey, window: Period, cut: usize) -> impl Iterator<Item = &Placed> {
+        let series = self.by_tenant.get(tenant).and_then(|tenant| tenant.by_meter.get(meter));
+        let series = series.map(Vec::as_slice).unwrap_or_default();
+        let ahead = &series[..series.partition_point(|placed| placed.time < window.end)];
+        ahead.iter().filter(move |placed| placed.offset < cut)
+    }
+
+    /// The dimension values of a reading; "" where it has none.
+    fn values(
+        &self,
+        meter: &MeterKey,
+        dimensions: &BTreeSet<String>,
+        entry: &Entry,
+        placed: &Placed,
+    ) -> Result<BTreeMap<String, String>, FieldError> {
+        let value = |name: &String| {
+            let value = match (&entry.content, &placed.reading) {
+                (Content::Quantity { dimensions, .. }, _) => dimensions.get(name).cloned().unwrap_or_default(),
+                (_, Reading::Value { dimensions, .. }) => {
+                    let known = self.meters.get(meter).map(|meter| meter.dimensions.as_slice()).unwrap_or_default();
+                    let place = known.iter().position(|known| known.name == *name).ok_or_else(|| {
+                        let reason = format!("meter {meter} has no dimension {name}, by which it is priced");
+                        FieldError::new("/meters", reason, "add the dimension to the meter")
+                    })?;
+                    dimensions.get(place).cloned().unwrap_or_default()
+                }
+                _ => String::new(),
+            };
+            Ok((name.clone(), value))
+        };
+        dimensions.iter().map(value).collect()
     }
 
     fn straddles(&self, placed: &Placed, bound: DateTime<Utc>) -> FieldError {

@@ -3,6 +3,7 @@
 use super::course::{Closing, Course};
 use super::result::{NextMoment, PeriodState, PeriodView, SubscriptionView, Totals, UnbilledUsage, Used, View};
 use super::run::Simulation;
+use super::wallets::Wallets;
 use crate::error::FieldError;
 use crate::id::{MeterKey, TenantId};
 use crate::invoice::{Invoice, UsageFigure};
@@ -16,14 +17,16 @@ use std::collections::BTreeMap;
 pub(super) fn view(simulation: &Simulation<'_>, as_of: DateTime<Utc>) -> Result<View, FieldError> {
     let cut = simulation.prepared.log.cut(as_of);
     let (mut subscriptions, mut drafts) = (Vec::with_capacity(simulation.courses.len()), Vec::new());
+    let mut wallets = simulation.wallets.clone();
     for course in &simulation.courses {
         subscriptions.push(subscription(course, as_of, cut)?);
-        drafts.extend(draft(course, as_of)?.filter(|draft| draft.is_owed(&simulation.prepared.settings)));
+        let draft = draft(course, as_of)?.filter(|draft| draft.is_owed(&simulation.prepared.settings));
+        drafts.extend(draft.map(|draft| shown(course, draft, &mut wallets, as_of)).transpose()?);
     }
     let invoices = simulation.issued.clone();
     let totals = totals(invoices.iter().map(AsRef::as_ref), &drafts)
         .map_err(|error| FieldError::new("", error.to_string(), "simulate fewer subscriptions in one document"))?;
-    let unbilled_usage = unbilled(simulation, cut);
+    let (unbilled_usage, wallets) = (unbilled(simulation, cut), simulation.wallets.views(as_of));
     let receivables = &simulation.receivables;
     Ok(View {
         as_of,
@@ -32,6 +35,7 @@ pub(super) fn view(simulation: &Simulation<'_>, as_of: DateTime<Utc>) -> Result<
         drafts,
         totals,
         unbilled_usage,
+        wallets,
         receivables: receivables.views(),
         credit_notes: receivables.notes(),
         open_credits: receivables.open_credits(),
@@ -97,6 +101,17 @@ fn billed(course: &Course<'_>, full: Period) -> Result<Money, FieldError> {
 fn draft(course: &Course<'_>, as_of: DateTime<Utc>) -> Result<Option<Invoice>, FieldError> {
     let waits = course.next.as_ref().filter(|next| next.moment.revision == 0 && next.moment.at <= as_of);
     waits.map(|next| Ok(course.draft(&next.moment, as_of)?.invoice)).transpose()
+}
+
+/// A draft shows what the wallets would pay, one after the other, and takes nothing: the copies are thrown away.
+fn shown(
+    course: &Course<'_>,
+    mut draft: Invoice,
+    wallets: &mut Wallets,
+    as_of: DateTime<Utc>,
+) -> Result<Invoice, FieldError> {
+    wallets.pay(&mut draft, as_of).map_err(|error| course.refused(error))?;
+    Ok(draft)
 }
 
 fn totals<'a>(invoices: impl Iterator<Item = &'a Invoice>, drafts: &[Invoice]) -> Result<Vec<Totals>, MoneyError> {

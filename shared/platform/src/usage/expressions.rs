@@ -51,19 +51,24 @@ pub(super) fn metered(meter: &MeterDefinition) -> String {
     }
 }
 
+/// The number that the meter reads from an event, wide enough for sums and products.
+pub(super) fn number(meter: &MeterDefinition) -> String {
+    format!("toDecimal256(numbers[{}], 18)", sql::text(meter.field.as_deref().unwrap_or("")))
+}
+
 /// What an aggregation keeps of a group, as columns that can be combined again. Always `n` (metered events) and `u` (unmetered);
 /// then `a`, `Decimal(76, 18)`: the sum or the extreme; for the latest `l`, (time, identity, value); for different values `q`, the set.
 pub(super) fn partial_columns(meter: &MeterDefinition) -> String {
     let metered = metered(meter);
     let field = meter.field.as_deref().unwrap_or("");
-    let number = format!("numbers[{}]", sql::text(field));
+    let (number, wide) = (format!("numbers[{}]", sql::text(field)), number(meter));
     let special = match meter.aggregation {
         Aggregation::Count => String::new(),
-        Aggregation::Sum | Aggregation::Avg => format!(", sumIf(toDecimal256({number}, 18), {metered}) AS a"),
+        Aggregation::Sum | Aggregation::Avg => format!(", sumIf({wide}, {metered}) AS a"),
         Aggregation::Max => format!(", toDecimal256(maxIf({number}, {metered}), 18) AS a"),
         Aggregation::Min => format!(", toDecimal256(minIf({number}, {metered}), 18) AS a"),
         Aggregation::Latest => {
-            format!(", maxIf((time, identity, toDecimal256({number}, 18)), {metered}) AS l")
+            format!(", maxIf((time, identity, {wide}), {metered}) AS l")
         }
         Aggregation::UniqueCount => format!(", groupUniqArrayIf({}, {metered}) AS q", leaf(field)),
     };

@@ -12,6 +12,8 @@ pub mod dead_letters;
 pub mod dirty;
 mod expressions;
 pub mod fence;
+pub mod groups;
+pub mod held;
 pub mod insert;
 pub mod lookup;
 pub mod partials;
@@ -21,6 +23,7 @@ mod ranges;
 pub mod recovery;
 pub mod rows;
 mod spans;
+pub mod splits;
 mod value;
 
 use crate::clickhouse::ClickHouseError;

@@ -63,18 +63,27 @@ impl SpanSet {
 
     /// A subquery: the meter's events of each span's period, whatever the cut, beside the span they fall into.
     pub(super) fn events(&self, meter: &MeterDefinition) -> String {
+        let inside = "toUnixTimestamp64Nano(time) >= span_start AND toUnixTimestamp64Nano(time) < span_end";
+        self.events_where(meter, &format!(" AND time >= {}", ranges::at(self.start)), inside)
+    }
+
+    /// The same with the events before each span's period, from the first of the tenant on.
+    pub(super) fn events_until(&self, meter: &MeterDefinition) -> String {
+        self.events_where(meter, "", "toUnixTimestamp64Nano(time) < span_end")
+    }
+
+    fn events_where(&self, meter: &MeterDefinition, from: &str, inside: &str) -> String {
         format!(
-            "SELECT span, cut_place, time, identity, body_hash, numbers, texts, partition, offset \
+            "SELECT span, span_start, span_end, cut_place, time, identity, body_hash, numbers, texts, partition, offset \
              FROM (SELECT tenant_id, time, identity, body_hash, numbers, texts, partition, offset FROM usage_events \
-               WHERE tenant_id IN {} AND {} AND time >= {} AND time < {} AND partition < {}) AS events \
+               WHERE tenant_id IN {} AND {}{from} AND time < {} AND partition < {}) AS events \
              INNER JOIN (SELECT tupleElement(s, 1) AS span, tupleElement(s, 2) AS span_tenant, tupleElement(s, 3) AS span_start, \
                tupleElement(s, 4) AS span_end, tupleElement(s, 5) AS cut_place \
                FROM (SELECT arrayJoin(CAST({}, 'Array(Tuple(UInt32, String, Int64, Int64, UInt32))')) AS s)) AS spans \
              ON events.tenant_id = spans.span_tenant \
-             WHERE toUnixTimestamp64Nano(time) >= span_start AND toUnixTimestamp64Nano(time) < span_end",
+             WHERE {inside}",
             self.tenants,
             expressions::matches(meter),
-            ranges::at(self.start),
             ranges::at(self.end),
             self.partitions,
             self.spans,

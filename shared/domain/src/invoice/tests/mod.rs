@@ -113,6 +113,8 @@ fn figures(usage: &[(&str, &str)]) -> BTreeMap<MeterKey, UsageFigure> {
                 cut: vec![17, 4],
                 meter_version: 1,
                 groups: Vec::new(),
+                splits: Vec::new(),
+                held: Vec::new(),
             };
             (MeterKey::parse(meter).unwrap(), figure)
         })

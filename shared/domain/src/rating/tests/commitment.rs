@@ -6,7 +6,7 @@ const CALLS: &str = r#"{"type": "per_unit", "meter": "calls", "unit_amount": {"U
 const BOTH: &str = r#""commitment": {"minimum": {"USD": "100"}, "maximum": {"USD": "500"}}"#;
 
 fn check_commitment(quantity: &str, share: Fraction, expect: &[&str]) {
-    let usage = Usage { quantity: decimal(quantity), event_count: 1, groups: &[], share };
+    let usage = Usage { share, ..Usage::of(decimal(quantity), 1) };
     check_price(&price_with(CALLS, BOTH), Basis::Measured(usage), expect);
 }
 

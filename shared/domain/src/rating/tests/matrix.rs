@@ -16,7 +16,7 @@ pub(super) fn groups(parts: &[(&str, &str, &str)]) -> Vec<UsageGroup> {
 }
 
 fn basis<'a>(quantity: &str, groups: &'a [UsageGroup]) -> Basis<'a> {
-    Basis::Measured(Usage { quantity: decimal(quantity), event_count: 1, groups, share: Fraction::WHOLE })
+    Basis::Measured(Usage { groups, ..Usage::of(decimal(quantity), 1) })
 }
 
 #[test]

@@ -22,7 +22,9 @@ fn any_flat_amount() -> impl Strategy<Value = crate::plan::Amounts> {
 
 fn any_volume() -> impl Strategy<Value = PriceModel> {
     any_graduated().prop_map(|price| match price.model {
-        PriceModel::Graduated(graduated) => PriceModel::Volume(Volume { meter: meter(), tiers: graduated.tiers }),
+        PriceModel::Graduated(graduated) => {
+            PriceModel::Volume(Volume { meter: meter(), tiers: graduated.tiers, included: graduated.included })
+        }
         other => other,
     })
 }
@@ -34,12 +36,33 @@ fn any_package() -> impl Strategy<Value = PriceModel> {
     })
 }
 
+fn any_per_duration() -> impl Strategy<Value = PriceModel> {
+    let unit = || {
+        prop::sample::select(vec![DurationUnit::Second, DurationUnit::Minute, DurationUnit::Hour, DurationUnit::Day])
+    };
+    (unit(), unit(), any_unit_amount(), 0..1_000_i64).prop_map(|(measured_in, per, unit_amount, included)| {
+        let (meter, included) = (meter(), Decimal::from(included));
+        // Of a shorter unit by a longer one, so that amounts stay as small as those of other models.
+        let is_longer = measured_in.seconds() > per.seconds();
+        let (measured_in, per) = if is_longer { (per, measured_in) } else { (measured_in, per) };
+        PriceModel::PerDuration(PerDuration { meter, measured_in, per, unit_amount, included })
+    })
+}
+
 fn any_percentage() -> impl Strategy<Value = PriceModel> {
     let optional = || prop::option::of(any_flat_amount());
     (any_unit_amount(), optional(), optional(), 0..10_u32).prop_map(|(rate_percent, fee, free_amount, count)| {
         let (transaction_amount, free_transactions) = (fee, count);
         let meter = meter();
-        PriceModel::Percentage(Percentage { meter, rate_percent, transaction_amount, free_amount, free_transactions })
+        PriceModel::Percentage(Percentage {
+            meter,
+            rate_percent,
+            transaction_amount,
+            free_amount,
+            free_transactions,
+            transaction_minimum: None,
+            transaction_maximum: None,
+        })
     })
 }
 
@@ -63,6 +86,7 @@ fn any_rising_model() -> impl Strategy<Value = PriceModel> {
         any_package(),
         any_percentage(),
         any_graduated_percentage(),
+        any_per_duration(),
         any_unit_amount().prop_map(|markup_percent| PriceModel::Dynamic(Dynamic { meter: meter(), markup_percent })),
     ]
 }
@@ -82,7 +106,7 @@ fn any_terms() -> impl Strategy<Value = (Option<QuantityTransform>, Option<Commi
 
 fn price_of(model: PriceModel, terms: (Option<QuantityTransform>, Option<Commitment>)) -> Price {
     let (transform, commitment) = terms;
-    Price { key: PriceKey::parse("p").unwrap(), name: "P".into(), model, transform, commitment }
+    Price { key: PriceKey::parse("p").unwrap(), name: "P".into(), model, transform, time_weighted: None, commitment }
 }
 
 fn any_rising_price() -> impl Strategy<Value = Price> {
@@ -94,7 +118,7 @@ fn any_price() -> impl Strategy<Value = Price> {
 }
 
 fn measured(quantity: Decimal, event_count: u64, share: Fraction) -> Basis<'static> {
-    Basis::Measured(Usage { quantity, event_count, groups: &[], share })
+    Basis::Measured(Usage { share, ..Usage::of(quantity, event_count) })
 }
 
 fn any_share() -> impl Strategy<Value = Fraction> {
@@ -167,7 +191,7 @@ proptest! {
             parts.iter().zip(&texts).map(|((m, r, _), text)| (models[*m], regions[*r], text.as_str())).collect();
         let groups = matrix::groups(&named);
         let quantity: Decimal = groups.iter().map(|group| group.quantity).sum();
-        let basis = Basis::Measured(Usage { quantity, event_count: 1, groups: &groups, share: Fraction::WHOLE });
+        let basis = Basis::Measured(Usage { groups: &groups, ..Usage::of(quantity, 1) });
         let rated = rate(&price(model), usd(), basis).unwrap();
         prop_assert_eq!(rated.rows.iter().map(|row| row.quantity).sum::<Decimal>(), quantity);
         let unit = |group: &UsageGroup| match (group.values["model"].as_str(), group.values["region"].as_str()) {

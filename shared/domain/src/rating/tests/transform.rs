@@ -47,7 +47,7 @@ fn usage_is_divided_and_rounded_once_before_it_is_priced() {
 #[test]
 fn cents_become_the_amount_of_a_percentage() {
     let rate = r#"{"type": "percentage", "meter": "cents", "rate_percent": {"USD": "3"}, "transaction_amount": {"USD": "0.1"}}"#;
-    let usage = Usage { quantity: decimal("123450"), event_count: 7, groups: &[], share: Fraction::WHOLE };
+    let usage = Usage::of(decimal("123450"), 7);
     check_price(
         &price_with(rate, r#""transform": {"divide_by": "100"}"#),
         Basis::Measured(usage),

@@ -45,3 +45,18 @@ fn faults_name_their_tier() {
     check_error(&closed, "USD", Basis::Usage(decimal("31")), "price p has no tier for 31");
     check_error(VOLUME, "USD", Basis::Share(Fraction::WHOLE), "price p is for usage");
 }
+
+#[test]
+fn what_is_included_is_priced_by_no_tier() {
+    let model = r#"{"type": "volume", "meter": "m", "included": "5", "tiers": [
+        {"up_to": "10", "unit_amount": {"USD": "1"}}, {"unit_amount": {"USD": "0.5"}, "flat_amount": {"USD": "3"}}]}"#;
+    check_usage(model, "5", &["0 to 5: 5 included", "0.00 USD"]);
+    check_usage(model, "15", &["0 to 5: 5 included", "tier 0 to 10: 10 x 1.00 USD = 10.00 USD", "10.00 USD"]);
+    check_usage(
+        model,
+        "15.5",
+        &["0 to 5: 5 included", "tier from 10: 10.5 x 0.50 USD + 3.00 USD = 8.25 USD", "8.25 USD"],
+    );
+    check_usage(model, "-2", &["tier 0 to 10: -2 x 1.00 USD = -2.00 USD", "-2.00 USD"]);
+    check_faults(&model.replace("\"5\"", "\"-5\""), "", &["/model/included"]);
+}

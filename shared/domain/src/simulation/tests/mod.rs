@@ -5,6 +5,8 @@ mod pricing;
 mod properties;
 mod receivables;
 mod refusals;
+mod wallets;
+mod words;
 
 use super::*;
 use std::path::{Path, PathBuf};

@@ -1,10 +1,9 @@
 //! `docs/pricing.md`: the examples as a page for people, generated and compared.
 
-use super::*;
+use super::{wallets, *};
 use crate::invoice::Invoice;
-use crate::money::{format_amount, group_thousands};
+use crate::money::group_thousands;
 use crate::period::{Interval, zone::local};
-use crate::plan::{Amounts, PriceModel};
 use chrono::{DateTime, Utc};
 use std::fmt::Write;
 
@@ -63,44 +62,9 @@ fn plans(page: &mut String, document: &SimulationDocument) {
         };
         writeln!(page, "- Plan **{}**{every}:", plan.name).unwrap();
         for price in &plan.prices {
-            writeln!(page, "    - {}: {}", price.name, model(&price.model)).unwrap();
+            writeln!(page, "    - {}: {}", price.name, words::price(price)).unwrap();
         }
     }
-}
-
-fn model(model: &PriceModel) -> String {
-    let included = |included: rust_decimal::Decimal| {
-        if included.is_zero() { String::new() } else { format!("{} included, then ", group_thousands(included, 0)) }
-    };
-    match model {
-        PriceModel::Flat(flat) => {
-            let timing = format!("{:?}", flat.timing).replace("In", "in ").to_lowercase();
-            format!("{} a period, {timing}", amounts(&flat.amount))
-        }
-        PriceModel::PerUnit(price) => {
-            format!("{}{} per unit of `{}`", included(price.included), amounts(&price.unit_amount), price.meter)
-        }
-        PriceModel::Graduated(price) => {
-            let tiers = price.tiers.iter().map(|tier| {
-                let bound =
-                    tier.up_to.map_or("beyond".to_owned(), |up_to| format!("up to {}", group_thousands(up_to, 0)));
-                let flat = tier.flat_amount.as_ref().map(|flat| format!(" and {} once", amounts(flat)));
-                format!("{bound} {}{}", amounts(&tier.unit_amount), flat.unwrap_or_default())
-            });
-            let tiers = tiers.collect::<Vec<_>>().join("; ");
-            format!("{}per unit of `{}`: {tiers}", included(price.included), price.meter)
-        }
-        // No example shows them yet.
-        other => {
-            let kind = serde_json::to_value(other).unwrap()["type"].as_str().unwrap().replace('_', " ");
-            let meter = other.rules().meter().map(|meter| format!(" of `{meter}`")).unwrap_or_default();
-            format!("{kind} price{meter}")
-        }
-    }
-}
-
-fn amounts(amounts: &Amounts) -> String {
-    amounts.iter().map(|(currency, amount)| format_amount(amount, currency)).collect::<Vec<_>>().join(" or ")
 }
 
 fn timeline(page: &mut String, document: &SimulationDocument) {
@@ -123,6 +87,12 @@ fn command(document: &SimulationDocument, entry: &TimelineEntry) -> String {
     }
     if let Some(words) = receivables::command(entry) {
         return words;
+    }
+    if let Some(grant) = &entry.grant_credit {
+        return wallets::granted(grant, print);
+    }
+    if let Some(top_up) = &entry.top_up {
+        return format!("the order of wallet `{}` is paid", top_up.wallet);
     }
     let there = commands::COMMANDS.iter().find(|command| (command.is_there)(entry)).unwrap();
     format!("{of} {}", there.name.replace('_', " ")).trim_start().to_owned()
@@ -150,7 +120,11 @@ fn usage(page: &mut String, document: &SimulationDocument) {
                 let quantity = group_thousands(usage.quantity.unwrap(), 0);
                 let span = usage.from.zip(usage.to).map(|(from, to)| format!("{} to {}", print(from), print(to)));
                 let when = span.or(usage.at.map(print)).unwrap();
-                (format!("{quantity} `{}`", usage.meter.as_ref().unwrap()), when)
+                let values = match words::values(&usage.dimensions) {
+                    none if none.is_empty() => none,
+                    values => format!(", {values}"),
+                };
+                (format!("{quantity} `{}`{values}", usage.meter.as_ref().unwrap()), when)
             }
         };
         writeln!(page, "| {what} | {when} | {known} |").unwrap();
@@ -178,6 +152,9 @@ fn show(page: &mut String, view: &View, is_one_of_many: bool) {
         }
     }
     receivables::show(page, view);
+    for wallet in &view.wallets {
+        wallets::wallet(page, wallet, print);
+    }
     for unbilled in &view.unbilled_usage {
         writeln!(page, "\nNot billed: `{}`, {}.", unbilled.usage, unbilled.reason).unwrap();
     }
@@ -194,6 +171,7 @@ fn document(page: &mut String, invoice: &Invoice) {
         writeln!(page, "| {}{explained} | {} |", line.description, line.amount).unwrap();
     }
     writeln!(page, "| **Total** | **{}** |", invoice.total).unwrap();
+    wallets::credits(page, invoice);
 }
 
 /// UTC, as short as it is exact.
