@@ -239,7 +239,7 @@ mod of_the_log {
 mod of_the_whole_path {
     use super::{LogChoice, has_kafka};
     mod rules {
-        pub use crate::billing::{closing, dimensions, finance, held, late, lifecycle, once};
+        pub use crate::billing::{closing, dimensions, finance, held, late, lifecycle, once, wallets};
         pub use crate::events::{answers, counting, failures, pages, poison, status, values, window, windows_of_usage};
         pub use crate::quota::{checks, onboarding, policy, signals};
         pub use crate::recovery::{backlog, crash, kill, shutdown, stuck};
@@ -338,6 +338,11 @@ mod of_the_whole_path {
             a_sold_version_never_changes
             an_end_in_the_period_is_prorated_exactly
             a_repeated_start_starts_one
+        }
+        wallets {
+            credits_pay_what_is_issued_and_end_when_all_is_billed
+            runs_at_once_spend_a_credit_once
+            the_database_holds_the_ledger_to_its_balance
         }
         once { runs_at_once_issue_each_document_once }
         finance {

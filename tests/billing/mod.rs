@@ -9,3 +9,4 @@ pub mod late;
 pub mod lifecycle;
 pub mod once;
 mod support;
+pub mod wallets;

@@ -65,6 +65,7 @@ fn value(route: &Route, name: &str, names: &Names) -> Given {
         "tenant_id" => named(&names.tenant),
         "id" if is_below("/v1/invoices/") => named(&names.invoice),
         "id" if is_below("/v1/subscriptions/") => named(&names.subscription),
+        "id" if is_below("/v1/wallets/") => named(&names.wallet),
         "id" if is_below("/v1/events") => named(&names.event),
         "source" if is_below("/v1/events") => named(&names.source),
         "subscription_id" => named(&names.subscription),
@@ -104,6 +105,10 @@ fn body(route: &Route, names: &Names) -> Value {
         ("POST", "/v1/meters") => {
             json!({ "key": "tokens", "event_type": "api.call", "aggregation": "sum", "field": "/tokens" })
         }
+        ("POST", "/v1/wallets") => {
+            json!({ "tenant_id": names.tenant, "name": "Another", "unit": { "currency": "USD" } })
+        }
+        ("POST", "/v1/wallets/{id}/grants") => json!({ "amount": "5", "kind": "promotional" }),
         ("POST", "/v1/plans") => plan(),
         ("POST", "/v1/test-clock/advance") => json!({ "to": START }),
         (method, path) => panic!("teach the isolation test about the body of {method} {path}"),
@@ -111,7 +116,7 @@ fn body(route: &Route, names: &Names) -> Value {
 }
 
 /// Bodies that say whose thing is meant.
-const NAMING_BODIES: [&str; 3] = ["/v1/subscriptions", "/v1/tenants", "/v1/events"];
+const NAMING_BODIES: [&str; 4] = ["/v1/subscriptions", "/v1/tenants", "/v1/events", "/v1/wallets"];
 
 impl Route {
     pub fn is_read(&self) -> bool {

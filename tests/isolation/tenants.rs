@@ -19,6 +19,7 @@ pub struct Names {
     pub place: String,
     pub source: String,
     pub event: String,
+    pub wallet: String,
 }
 
 impl Names {
@@ -34,12 +35,13 @@ impl Names {
             place: "0-999999".to_owned(),
             source: "/nowhere".to_owned(),
             event: "nothing".to_owned(),
+            wallet: format!("wal_{nothing}"),
         }
     }
 
     /// Every text that would tell one of this tenant's things.
-    pub fn all(&self) -> [&str; 6] {
-        [&self.tenant, &self.subscription, &self.invoice, &self.number, &self.key, &self.source]
+    pub fn all(&self) -> [&str; 7] {
+        [&self.tenant, &self.subscription, &self.invoice, &self.number, &self.key, &self.source, &self.wallet]
     }
 }
 
@@ -68,6 +70,12 @@ impl World {
             let september = sent.clone().with("id", "before").at("2026-09-20T00:00:00Z");
             let conflict = sent.clone().with("data", json!({ "tokens": 21, "who": name }));
             server.count(&[september, sent, conflict]).await;
+        }
+        for (tenant, name) in [("alpha", "Alpha"), ("bravo", MARKER)] {
+            let wallet = json!({ "tenant_id": tenant, "name": name, "unit": { "currency": "USD" } });
+            let wallet = server.post("/v1/wallets", &wallet).await.ok();
+            let path = format!("/v1/wallets/{}/grants", wallet["id"].as_str().expect("an id"));
+            server.post(&path, &json!({ "amount": "1", "kind": "promotional" })).await.ok();
         }
         server.post("/v1/billing/runs", &json!({})).await.ok();
         let my_key = stage.key(&Scope::ALL, Some("alpha")).await;
@@ -122,5 +130,6 @@ async fn names(server: &TestServer, tenant: &str) -> Names {
         place: text(&first("/v1/dead-letters").await["place"]),
         source: format!("/{tenant}-app"),
         event: "used".to_owned(),
+        wallet: text(&first("/v1/wallets").await["id"]),
     }
 }

@@ -80,6 +80,12 @@ key!(
     /// A feature's name, for example `api_calls`: what an entitlement is about.
     FeatureKey, "feature");
 key!(
+    /// A coupon's name, for example `WELCOME10`: what a customer enters.
+    CouponKey, "coupon");
+key!(
+    /// What kind of product a price is to the tax office, for example `books`.
+    TaxCategory, "tax_category");
+key!(
     /// `sub_…`: one subscription of one tenant.
     SubscriptionId, "subscription_id");
 key!(

@@ -4,6 +4,7 @@ pub mod catalogue;
 pub mod clickhouse;
 pub mod clock;
 pub mod config;
+pub mod credits;
 pub mod epochs;
 pub mod health;
 pub mod http;

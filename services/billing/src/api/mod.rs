@@ -1,4 +1,4 @@
-//! Billing's HTTP routes: the catalogue of plans, subscriptions, invoices, runs.
+//! Billing's HTTP routes: the catalogue of plans, subscriptions, invoices, wallets, runs.
 
 mod events;
 mod invoice;
@@ -7,6 +7,7 @@ mod plans;
 mod runs;
 mod subscriptions;
 mod upcoming;
+mod wallets;
 
 use crate::context::Context;
 use std::sync::Arc;
@@ -29,6 +30,11 @@ pub fn routes(context: Arc<Context>) -> OpenApiRouter {
         .routes(routes!(invoice::show))
         .routes(routes!(invoice::finalize))
         .routes(routes!(events::list))
+        .routes(routes!(wallets::open, wallets::list))
+        .routes(routes!(wallets::show))
+        .routes(routes!(wallets::grant))
+        .routes(routes!(wallets::ledger))
+        .routes(routes!(wallets::orders))
         .routes(routes!(runs::start))
         .routes(routes!(runs::status))
         .with_state(context)

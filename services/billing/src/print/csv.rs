@@ -2,9 +2,10 @@
 
 use ::csv::Writer;
 use chrono::{DateTime, SecondsFormat, Utc};
-use talea_domain::invoice::{Invoice, InvoiceLine};
+use talea_domain::invoice::{Invoice, InvoiceLine, TaxRow};
+use talea_domain::money::{Money, MoneyError};
 
-const HEADER: [&str; 27] = [
+const HEADER: [&str; 31] = [
     "invoice_id",
     "number",
     "status",
@@ -32,6 +33,10 @@ const HEADER: [&str; 27] = [
     "measured_quantity",
     "event_count",
     "digest",
+    "discount",
+    "net",
+    "tax",
+    "tax_rates",
 ];
 
 /// # Errors
@@ -76,7 +81,28 @@ fn row(invoice: &Invoice, line: &InvoiceLine) -> [String; HEADER.len()] {
         text(&lineage.measured_quantity.map(|quantity| quantity.normalize())),
         text(&lineage.event_count),
         lineage.digest.clone().unwrap_or_default(),
+        sum(line.discounts.iter().map(|discount| discount.amount)),
+        line.net().map_or_else(|_| String::new(), |net| net.to_decimal().to_string()),
+        sum(shares(invoice, line).map(|(_, share)| share)),
+        words(&shares(invoice, line).map(|(row, _)| rate(row)).collect::<Vec<_>>().join("; ")),
     ]
+}
+
+/// The taxes of a line, each with the line's part.
+fn shares<'a>(invoice: &'a Invoice, line: &'a InvoiceLine) -> impl Iterator<Item = (&'a TaxRow, Money)> {
+    let of_row = |row: &'a TaxRow| row.lines.iter().map(move |share| (row, share));
+    let shares = invoice.taxes.iter().flat_map(of_row);
+    shares.filter(|(_, share)| share.line == line.number).map(|(row, share)| (row, share.amount))
+}
+
+fn rate(row: &TaxRow) -> String {
+    format!("{} {} %", row.name, row.rate_percent.normalize())
+}
+
+/// Empty where there is nothing to add. What was issued adds up, so that the sum exists.
+fn sum(amounts: impl Iterator<Item = Money>) -> String {
+    let sum = amounts.map(Ok).reduce(|sum: Result<Money, MoneyError>, amount| sum?.checked_add(amount?));
+    sum.and_then(Result::ok).map(|sum| sum.to_decimal().to_string()).unwrap_or_default()
 }
 
 fn text<T: ToString>(value: &Option<T>) -> String {
@@ -97,6 +123,7 @@ fn words(text: &str) -> String {
 mod tests {
     use super::*;
 
+    const TAXED: &str = include_str!("../../../../schemas/golden/invoice/taxed.v1.json");
     const GOLDEN: &str = include_str!("../../../../schemas/golden/invoice/finalized.v1.json");
 
     #[test]
@@ -114,5 +141,19 @@ mod tests {
         assert_eq!(&rows[3][column("quantity")], "-500");
         assert_eq!(&rows[3][column("already_billed")], "2.50");
         assert_eq!(&rows[0][column("number")], "INV-2023-000007");
+        assert_eq!((&rows[0][column("discount")], &rows[0][column("tax")]), ("", ""));
+    }
+
+    #[test]
+    fn a_line_tells_its_part_of_discounts_and_taxes() {
+        let invoice: Invoice = serde_json::from_str(TAXED).expect("a golden invoice");
+        let text = write(&invoice).expect("writes");
+        let mut reader = ::csv::Reader::from_reader(text.as_bytes());
+        let row = reader.records().next().expect("a row").expect("reads back");
+        let cell = |name: &str| &row[HEADER.iter().position(|it| *it == name).expect("a column")];
+        assert_eq!(
+            ["amount", "discount", "net", "tax", "tax_rates"].map(cell),
+            ["-25.29", "-5.06", "-20.23", "-3.84", "VAT 19 %"]
+        );
     }
 }

@@ -2,8 +2,9 @@
 
 use askama::Template;
 use chrono::{DateTime, Utc};
-use talea_domain::invoice::{Invoice, InvoiceLine, InvoiceStatus};
-use talea_domain::money::{Money, format_amount, group_thousands};
+use talea_domain::credit::CreditApplied;
+use talea_domain::invoice::{DiscountRow, Invoice, InvoiceLine, InvoiceStatus, TaxRow};
+use talea_domain::money::{Money, MoneyError, format_amount, group_thousands};
 use talea_domain::party::Party;
 use talea_domain::period::{Period, TimeZone};
 
@@ -17,8 +18,13 @@ struct Page<'a> {
     bill_to: &'a Party,
     period: String,
     subtotal: String,
+    /// Description, amount with its sign, and how it came about.
+    discounts: Vec<(&'a str, String, &'a [String])>,
     taxes: Vec<(String, String)>,
     total: String,
+    /// What prepaid credits pay, and what is left.
+    credits: Vec<(String, String)>,
+    due: Option<String>,
     lines: Vec<Line<'a>>,
 }
 
@@ -40,9 +46,12 @@ struct Evidence {
 
 /// # Errors
 /// Only when memory cannot be written.
-pub fn page(invoice: &Invoice) -> Result<String, askama::Error> {
+pub fn page<'a>(invoice: &'a Invoice) -> Result<String, askama::Error> {
     let is_draft = invoice.status == InvoiceStatus::Draft;
-    let tax = |row: &talea_domain::invoice::TaxRow| (format!("{} {} %", row.name, row.rate_percent), money(row.amount));
+    let tax = |row: &TaxRow| (tax_of(row), money(row.amount));
+    let discount = |row: &'a DiscountRow| {
+        Ok((row.description.as_str(), money(row.amount.checked_neg()?), row.explanation.as_slice()))
+    };
     let taxes = if invoice.taxes.is_empty() {
         vec![("Tax".to_owned(), money(invoice.tax))]
     } else {
@@ -55,12 +64,37 @@ pub fn page(invoice: &Invoice) -> Result<String, askama::Error> {
         bill_to: &invoice.bill_to,
         period: days(invoice.period, invoice.zone),
         subtotal: money(invoice.subtotal),
+        discounts: invoice
+            .discounts
+            .iter()
+            .map(discount)
+            .collect::<Result<_, MoneyError>>()
+            .map_err(askama::Error::custom)?,
         taxes,
         total: money(invoice.total),
+        credits: invoice.credits.iter().map(credit).collect(),
+        due: invoice.amount_due.map(money),
         lines: invoice.lines.iter().map(|line| shown(line, invoice.zone)).collect(),
         invoice,
     };
     page.render()
+}
+
+/// `VAT 19 % (DE, books), included, on 34.40 EUR`.
+fn tax_of(row: &TaxRow) -> String {
+    let place = row.jurisdiction.as_ref().map(ToString::to_string);
+    let parts: Vec<String> = place.into_iter().chain(row.category.as_ref().map(ToString::to_string)).collect();
+    let where_and_what = if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) };
+    let included = if row.included { ", included" } else { "" };
+    format!("{} {} %{where_and_what}{included}, on {}", row.name, row.rate_percent.normalize(), money(row.base))
+}
+
+/// With the units that were taken, where the wallet is not in money.
+fn credit(credit: &CreditApplied) -> (String, String) {
+    let units = credit.units.zip(credit.unit.as_ref());
+    let units = units.map(|(units, unit)| format!(", {} {unit}", group_thousands(units.to_decimal(), 0)));
+    let paid = format!("-{}", money(credit.amount));
+    (format!("{}{}", credit.description, units.unwrap_or_default()), paid)
 }
 
 fn shown(line: &InvoiceLine, zone: TimeZone) -> Line<'_> {
@@ -110,6 +144,7 @@ fn instant(instant: DateTime<Utc>, zone: TimeZone) -> String {
 mod tests {
     use super::*;
 
+    const TAXED: &str = include_str!("../../../../schemas/golden/invoice/taxed.v1.json");
     const GOLDEN: &str = include_str!("../../../../schemas/golden/invoice/finalized.v1.json");
 
     #[test]
@@ -125,6 +160,18 @@ mod tests {
             assert!(!html.contains(fetched), "the page fetches nothing: {fetched}");
         }
         assert!(!html.contains("Draft"));
+    }
+
+    #[test]
+    fn discounts_taxes_and_what_the_law_asks_for_are_printed() {
+        let mut invoice: Invoice = serde_json::from_str(TAXED).expect("a golden invoice");
+        invoice.notes = vec!["Reverse charge".to_owned()];
+        let html = page(&invoice).expect("renders");
+        for text in
+            ["Fifth: 20 % off", "5.06 EUR", "VAT 19 % (DE), on -20.23 EUR", "-3.84 EUR", "-24.07 EUR", "Reverse charge"]
+        {
+            assert!(html.contains(text), "{text}");
+        }
     }
 
     #[test]

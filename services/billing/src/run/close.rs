@@ -1,9 +1,11 @@
 //! Closing: documents are issued in bulk. One transaction takes the numbers, records the invoices and closes their moments,
 //! so that a number is never lost and a crash leaves either all of it or nothing.
 
+use super::credits::{Decided, Purses};
 use super::document::{Assembled, assembled};
 use super::{Candidate, Refused, Run, billed};
 use std::collections::HashSet;
+use talea_domain::id::TenantId;
 use talea_domain::invoice::{Invoice, finalize, format_number};
 use talea_domain::journal::{JournalEvent, PeriodClosed};
 use talea_domain::tenant::TenantScope;
@@ -71,8 +73,9 @@ async fn decide_whether_issued(run: &Run<'_>, closings: &mut [Closing]) -> anyho
 async fn write(run: &mut Run<'_>, mut closings: Vec<Closing>) -> anyhow::Result<Vec<Option<Invoice>>> {
     while !closings.is_empty() {
         let mut tx = run.context.platform.databases.worker.begin().await?;
-        let invoices = number(run, &mut tx, &closings).await?;
-        let (decisions, owners) = decisions(run, &closings, &invoices);
+        let mut purses = Purses::load(&mut tx, closings.iter().map(Closing::tenant)).await?;
+        let (invoices, credits) = number(run, &mut tx, &closings, &mut purses).await?;
+        let (decisions, owners) = decisions(run, &closings, &invoices, credits);
         match journal::append(&mut tx, decisions).await {
             Ok(_) => {
                 tx.commit().await?;
@@ -87,6 +90,8 @@ async fn write(run: &mut Run<'_>, mut closings: Vec<Closing>) -> anyhow::Result<
                 let done: HashSet<usize> = already.iter().map(|already| owners[already.index]).collect();
                 closings = without(closings, |index, _| done.contains(&index));
             }
+            // Somebody spent credits or granted some meanwhile: the same documents are paid anew.
+            Err(AppendError::Conflict { stream, .. }) if stream.starts_with("wallet/") => tx.rollback().await?,
             Err(AppendError::Conflict { stream, .. }) => {
                 tx.rollback().await?;
                 let before = closings.len();
@@ -100,6 +105,10 @@ async fn write(run: &mut Run<'_>, mut closings: Vec<Closing>) -> anyhow::Result<
 }
 
 impl Closing {
+    fn tenant(&self) -> &TenantId {
+        &self.candidate.subscription.tenant
+    }
+
     fn is_stream(&self, stream: &str) -> bool {
         let (kind, id) = stream.split_once('/').unwrap_or_default();
         (kind == "subscription" && id == self.candidate.subscription.id.as_str())
@@ -111,12 +120,14 @@ fn without(closings: Vec<Closing>, leave_out: impl Fn(usize, &Closing) -> bool) 
     closings.into_iter().enumerate().filter(|(index, it)| !leave_out(*index, it)).map(|(_, it)| it).collect()
 }
 
-/// Issues the documents: numbers first, because the series is locked before the journal.
+/// Issues the documents, paid with credits as far as there are any: numbers first, because the series is locked before the
+/// journal.
 async fn number(
     run: &Run<'_>,
     tx: &mut sqlx::PgConnection,
     closings: &[Closing],
-) -> anyhow::Result<Vec<Option<Invoice>>> {
+    purses: &mut Purses,
+) -> anyhow::Result<(Vec<Option<Invoice>>, Vec<Vec<Decided>>)> {
     let issued = closings.iter().filter(|closing| closing.issued).count();
     let series = &run.context.settings.series;
     let first = match u32::try_from(issued)? {
@@ -124,38 +135,53 @@ async fn number(
         count => u64::try_from(journal::take_numbers(tx, series, count).await?)?,
     };
     let mut numbers = first..;
-    let mut invoices = Vec::with_capacity(closings.len());
+    let (mut invoices, mut credits) = (Vec::with_capacity(closings.len()), Vec::with_capacity(closings.len()));
     for closing in closings {
         let number = if closing.issued { numbers.next() } else { None };
         let number = number.map(|number| format_number(series, None, number));
-        let draft = || closing.document.invoice.clone();
-        invoices.push(number.map(|number| finalize(draft(), number, run.as_of)).transpose()?);
+        let Some(number) = number else {
+            invoices.push(None);
+            credits.push(Vec::new());
+            continue;
+        };
+        let mut draft = closing.document.invoice.clone();
+        credits.push(purses.pay(&mut draft, run.as_of)?);
+        invoices.push(Some(finalize(draft, number, run.as_of)?));
     }
-    Ok(invoices)
+    Ok((invoices, credits))
 }
 
 /// The decisions, and for each of them which closing it belongs to.
-fn decisions(run: &Run<'_>, closings: &[Closing], invoices: &[Option<Invoice>]) -> (Vec<Decision>, Vec<usize>) {
+fn decisions(
+    run: &Run<'_>,
+    closings: &[Closing],
+    invoices: &[Option<Invoice>],
+    credits: Vec<Vec<Decided>>,
+) -> (Vec<Decision>, Vec<usize>) {
     let (mut decisions, mut owners) = (Vec::new(), Vec::new());
-    for (index, (closing, invoice)) in closings.iter().zip(invoices).enumerate() {
-        let decision = |event, key: String, expected_version| Decision {
+    for (index, ((closing, invoice), credits)) in closings.iter().zip(invoices).zip(credits).enumerate() {
+        let decision = |event, key, expected_version| Decision {
             tenant: TenantScope::from(&closing.candidate.subscription.tenant),
             expected_version,
             event,
             effective_at: run.as_of,
             recorded_at: run.now,
             actor: run.actor.clone(),
-            idempotency_key: Some(key),
+            idempotency_key: key,
         };
         if let Some(invoice) = invoice {
             let key = format!("invoice/{}", invoice.id);
-            decisions.push(decision(JournalEvent::InvoiceFinalized(invoice.clone()), key, None));
+            decisions.push(decision(JournalEvent::InvoiceFinalized(invoice.clone()), Some(key), None));
+            owners.push(index);
+        }
+        for Decided { event, expected_version } in credits {
+            decisions.push(decision(event, None, Some(expected_version)));
             owners.push(index);
         }
         // The same id whether there is an invoice or not: a moment is closed once.
         let key = format!("close/{}", closing.document.invoice.id);
         let closed = JournalEvent::PeriodClosed(closed(run, closing));
-        decisions.push(decision(closed, key, Some(closing.candidate.version)));
+        decisions.push(decision(closed, Some(key), Some(closing.candidate.version)));
         owners.push(index);
     }
     (decisions, owners)

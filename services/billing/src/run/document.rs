@@ -2,10 +2,11 @@
 
 use super::Candidate;
 use super::billed;
+use super::credits::Purses;
 use super::measure::{Measured, measure};
 use crate::catalogue::Catalogue;
 use crate::context::Context;
-use talea_domain::invoice::{BillInput, Invoice, InvoiceError, Remeasured, assemble, verify};
+use talea_domain::invoice::{BillInput, BillTerms, Invoice, InvoiceError, Remeasured, assemble, verify};
 use talea_domain::party::Party;
 use talea_domain::period::Period;
 use talea_platform::usage::billing::Cut;
@@ -30,7 +31,8 @@ pub async fn assembled(
     assemble_all(context, candidates, measured).await
 }
 
-/// Assembles what was measured.
+/// Assembles what was measured. Each document shows what prepaid credits would pay of it, one after the other, and takes
+/// nothing.
 pub async fn assemble_all(
     context: &Context,
     candidates: &[Candidate],
@@ -38,12 +40,14 @@ pub async fn assemble_all(
 ) -> anyhow::Result<Vec<Result<Assembled, String>>> {
     let mut tx = context.platform.databases.worker.begin().await?;
     let parties = billed::parties(&mut tx, candidates).await?;
+    let mut purses = Purses::load(&mut tx, candidates.iter().map(|it| &it.subscription.tenant)).await?;
     tx.commit().await?;
     let documents = candidates.iter().zip(measured).map(|(candidate, measured)| {
         let measured = measured?;
         let tenant = &candidate.subscription.tenant;
         let bill_to = parties.get(tenant).cloned().unwrap_or_else(|| Party::named(tenant.as_str()));
-        let invoice = document(context, candidate, &measured, &bill_to).map_err(|error| error.to_string())?;
+        let mut invoice = document(context, candidate, &measured, &bill_to).map_err(|error| error.to_string())?;
+        purses.pay(&mut invoice, context.now()).map_err(|error| error.to_string())?;
         Ok(Assembled { invoice, remeasured: measured.remeasured.into_keys().collect() })
     });
     Ok(documents.collect())
@@ -69,6 +73,7 @@ fn document(
         remeasured: &remeasured,
         settings: &context.settings,
         bill_to,
+        terms: BillTerms::default(),
     })?;
     verify(&invoice)?;
     Ok(invoice)

@@ -141,8 +141,25 @@ pub(crate) fn readable(invoice: &Value) -> anyhow::Result<String> {
         writeln!(out, "     {}", origin(&line["lineage"]))?;
     }
     writeln!(out, "\n{:<64} {:>20}", "Subtotal", money(&invoice["subtotal"]))?;
+    for row in invoice["discounts"].as_array().into_iter().flatten() {
+        let amount = money(&row["amount"]);
+        let amount = amount.strip_prefix('-').map_or_else(|| format!("-{amount}"), str::to_owned);
+        writeln!(out, "{:<64} {amount:>20}", text(&row["description"]))?;
+        for sentence in row["explanation"].as_array().into_iter().flatten() {
+            writeln!(out, "     {}", text(sentence))?;
+        }
+    }
+    for row in invoice["taxes"].as_array().into_iter().flatten() {
+        let included = if row["included"] == true { ", included" } else { "" };
+        let rate =
+            format!("{} {} %{included}, on {}", text(&row["name"]), text(&row["rate_percent"]), money(&row["base"]));
+        writeln!(out, "{rate:<64} {:>20}", money(&row["amount"]))?;
+    }
     writeln!(out, "{:<64} {:>20}", "Tax", money(&invoice["tax"]))?;
     writeln!(out, "{:<64} {:>20}", "Total", money(&invoice["total"]))?;
+    for note in invoice["notes"].as_array().into_iter().flatten() {
+        writeln!(out, "\n{}", text(note))?;
+    }
     Ok(out)
 }
 
@@ -172,6 +189,15 @@ mod tests {
             "meter api_calls v1, 1 events, digest 0123456789abcdef",
             "-13.34 USD",
         ] {
+            assert!(text.contains(part), "{part}\n{text}");
+        }
+    }
+
+    #[test]
+    fn discounts_and_taxes_stand_below_the_lines() {
+        let golden = include_str!("../../../../schemas/golden/invoice/taxed.v1.json");
+        let text = readable(&serde_json::from_str(golden).expect("JSON")).expect("a text");
+        for part in ["Fifth: 20 % off", " 5.06 EUR", "VAT 19 %, on -20.23 EUR", "-3.84 EUR", "-24.07 EUR"] {
             assert!(text.contains(part), "{part}\n{text}");
         }
     }

@@ -29,7 +29,7 @@ pub struct CreditApplied {
 }
 
 /// Pays `invoice` as far as the wallets of its tenant can, and answers the decisions that follow, of which each belongs to
-/// the stream of its wallet. Fills `credits` and `amount_due`; an invoice that nothing pays stays as it was.
+/// the stream of its wallet. Fills `credits` and `amount_due` anew; where nothing pays, both are absent.
 ///
 /// An invoice of zero or less takes nothing. A wallet for some prices pays at most their share of the total.
 pub fn pay(
@@ -37,6 +37,8 @@ pub fn pay(
     wallets: &mut [WalletState],
     at: DateTime<Utc>,
 ) -> Result<Vec<JournalEvent>, CreditError> {
+    invoice.credits = Vec::new();
+    invoice.amount_due = None;
     let taken = plan(invoice, wallets, at)?;
     if taken.is_empty() {
         return Ok(Vec::new());

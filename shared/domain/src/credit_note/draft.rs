@@ -3,7 +3,7 @@
 use super::{CreditLine, CreditNote, CreditNoteLine, SERIES, credit_note_id};
 use crate::error::FieldError;
 use crate::id::InvoiceId;
-use crate::invoice::{Invoice, InvoiceLine, InvoiceStatus, TaxRow, check_text, format_number};
+use crate::invoice::{Invoice, InvoiceLine, InvoiceStatus, LineShare, TaxRow, check_text, format_number};
 use crate::money::{AmountOverflow, Currency, Money, MoneyError, allocate, round_to_minor};
 use crate::period::{PeriodError, zone::day_of};
 use chrono::{DateTime, Utc};
@@ -100,14 +100,9 @@ pub fn draft(
     })
 }
 
-/// The tax that is charged on top of the lines.
+/// The tax that is charged on top of the lines, which do not include it.
 pub(super) fn added_tax(rows: &[TaxRow], currency: Currency) -> Result<Money, MoneyError> {
-    Money::sum(currency, rows.iter().map(|row| row.amount))
-}
-
-/// What an invoice charges for a line, after its discounts and before tax.
-fn net(_invoice: &Invoice, line: &InvoiceLine) -> Result<Money, MoneyError> {
-    Ok(line.amount)
+    Money::sum(currency, rows.iter().filter(|row| !row.included).map(|row| row.amount))
 }
 
 /// What is left of each line.
@@ -126,7 +121,7 @@ impl<'a> Left<'a> {
     fn of(invoice: &'a Invoice, before: &[CreditNote]) -> Result<Self, CreditNoteError> {
         let mut lines = BTreeMap::new();
         for line in &invoice.lines {
-            let net = net(invoice, line)?;
+            let net = line.net()?;
             lines.insert(line.number, LineLeft { line, net, amount: net, quantity: line.quantity });
         }
         for credited in before.iter().flat_map(|note| &note.lines) {
@@ -218,40 +213,79 @@ impl LineLeft<'_> {
     }
 }
 
-/// The tax of what is credited, row by row: what the invoice's tax on everything credited so far is, less what earlier notes
-/// gave back of it. All notes together therefore give back exactly the invoice's tax.
+/// The tax of what is credited, row by row and in it line by line: what the invoice's tax on everything credited so far of
+/// the line is, less what earlier notes gave back of it. All notes together therefore give back exactly the invoice's tax.
 fn taxes(invoice: &Invoice, before: &[CreditNote], lines: &[CreditNoteLine]) -> Result<Vec<TaxRow>, CreditNoteError> {
+    let mut rows = Vec::with_capacity(invoice.taxes.len());
+    for row in &invoice.taxes {
+        let shares = shares_of(invoice, row)?;
+        let mut credited = Vec::new();
+        for line in lines {
+            if let Some(share) = shares.iter().find(|share| share.line == line.invoice_line) {
+                let amount = tax_of_line(invoice, before, row, share, line)?;
+                credited.push(LineShare { line: share.line, amount });
+            }
+        }
+        let amount = Money::sum(invoice.currency, credited.iter().map(|share| share.amount))?;
+        rows.push(TaxRow { amount, lines: credited, ..row.clone() });
+    }
+    let bases: Vec<Money> = rows.iter().map(|row| base_of(row, &rows, lines)).collect::<Result<_, _>>()?;
+    let rows = rows.into_iter().zip(bases).map(|(row, base)| TaxRow { base, ..row });
+    Ok(rows.filter(|row| !row.base.is_zero() || !row.amount.is_zero()).collect())
+}
+
+/// How a row's tax falls to the invoice's lines. A row without tax is about the lines that no other row taxes; one that does
+/// not say is about all of them.
+fn shares_of(invoice: &Invoice, row: &TaxRow) -> Result<Vec<LineShare>, CreditNoteError> {
+    if !row.lines.is_empty() {
+        return Ok(row.lines.clone());
+    }
+    let is_taxed = |line: u32| invoice.taxes.iter().any(|row| row.lines.iter().any(|share| share.line == line));
+    let numbers: Vec<u32> = invoice.lines.iter().map(|line| line.number).filter(|line| !is_taxed(*line)).collect();
+    let about = invoice.lines.iter().filter(|line| numbers.contains(&line.number));
+    let nets: Vec<i64> = about.map(|line| line.net().map(|net| net.minor)).collect::<Result<_, _>>()?;
+    let parts = allocate(row.amount, &nets);
+    Ok(numbers.into_iter().zip(parts).map(|(line, amount)| LineShare { line, amount }).collect())
+}
+
+fn tax_of_line(
+    invoice: &Invoice,
+    before: &[CreditNote],
+    row: &TaxRow,
+    share: &LineShare,
+    line: &CreditNoteLine,
+) -> Result<Money, CreditNoteError> {
     let currency = invoice.currency;
-    let mut rows = Vec::new();
-    for (place, row) in invoice.taxes.iter().enumerate() {
-        let base = base_of(invoice, place, lines)?;
-        let earlier = before.iter().flat_map(|note| &note.taxes).filter(|it| is_same_rate(it, row));
-        let (mut base_before, mut tax_before) = (Money::zero(currency), Money::zero(currency));
-        for it in earlier {
-            base_before = base_before.checked_add(it.base)?;
-            tax_before = tax_before.checked_add(it.amount)?;
-        }
-        let credited = base_before.checked_add(base)?;
-        let rest = row.base.checked_sub(credited)?;
-        let due = if rest.is_zero() { row.amount } else { allocate(row.amount, &[credited.minor, rest.minor])[0] };
-        let amount = due.checked_sub(tax_before)?;
-        if !base.is_zero() || !amount.is_zero() {
-            rows.push(TaxRow { base, amount, ..row.clone() });
-        }
-    }
-    Ok(rows)
+    let earlier = before.iter().flat_map(|note| &note.lines).filter(|it| it.invoice_line == share.line);
+    let credited = Money::sum(currency, earlier.map(|it| it.amount))?.checked_add(line.amount)?;
+    let given = before.iter().flat_map(|note| &note.taxes).filter(|it| is_same_tax(it, row)).flat_map(|it| &it.lines);
+    let given = given.filter(|it| it.line == share.line).map(|it| it.amount);
+    let net = invoice.lines.iter().find(|it| it.number == share.line).map(InvoiceLine::net).transpose()?;
+    let rest = net.unwrap_or(credited).checked_sub(credited)?;
+    let due = if rest.is_zero() { share.amount } else { allocate(share.amount, &[credited.minor, rest.minor])[0] };
+    Ok(due.checked_sub(Money::sum(currency, given)?)?)
 }
 
-fn is_same_rate(one: &TaxRow, other: &TaxRow) -> bool {
-    (&one.name, one.rate_percent) == (&other.name, other.rate_percent)
+fn is_same_tax(one: &TaxRow, other: &TaxRow) -> bool {
+    let kind = |row: &TaxRow| {
+        (
+            row.name.clone(),
+            row.rate_percent,
+            row.jurisdiction.clone(),
+            row.category.clone(),
+            row.included,
+            row.untaxed.clone(),
+        )
+    };
+    kind(one) == kind(other)
 }
 
-/// What of the credited lines a tax row is about.
-fn base_of(invoice: &Invoice, place: usize, lines: &[CreditNoteLine]) -> Result<Money, CreditNoteError> {
-    let net = Money::sum(invoice.currency, lines.iter().map(|line| line.amount))?;
-    let bases: Vec<i64> = invoice.taxes.iter().map(|row| row.base.minor).collect();
-    if bases.iter().all(|base| *base == invoice.subtotal.minor) {
-        return Ok(net);
-    }
-    Ok(allocate(net, &bases)[place])
+/// What of the credited lines a row is about, without the tax that they include.
+fn base_of(row: &TaxRow, rows: &[TaxRow], lines: &[CreditNoteLine]) -> Result<Money, MoneyError> {
+    let currency = row.amount.currency;
+    let is_about = |line: u32| row.lines.iter().any(|share| share.line == line);
+    let nets = lines.iter().filter(|line| is_about(line.invoice_line)).map(|line| line.amount);
+    let included = rows.iter().filter(|other| row.included && other.included).flat_map(|other| &other.lines);
+    let held = included.filter(|share| is_about(share.line)).map(|share| share.amount);
+    Money::sum(currency, nets)?.checked_sub(Money::sum(currency, held)?)
 }

@@ -2,15 +2,19 @@
 //! for the upcoming invoice or for a check years later.
 
 use super::charge::{adjustment_line, credit_line, current_line};
-use super::{BilledLine, Invoice, InvoiceError, InvoiceLine, InvoiceStatus, invoice_id};
+use super::discounts::discount;
+use super::taxes::{Taxed, tax};
+use super::{BilledLine, DiscountRow, Invoice, InvoiceError, InvoiceLine, InvoiceStatus, TaxRow, invoice_id};
+use crate::discount::AppliedCoupon;
 use crate::id::MeterKey;
 use crate::journal::InvoiceSettings;
-use crate::money::Money;
+use crate::money::{Currency, Money, MoneyError};
 use crate::party::Party;
 use crate::period::{Fraction, Period};
 use crate::plan::{PlanVersion, Timing};
 use crate::rating::{Held, TransactionSplit, Usage, UsageGroup};
 use crate::subscription::{BillMoment, Subscription};
+use crate::tax::TaxTerms;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -78,6 +82,15 @@ pub struct BillInput<'a> {
     pub remeasured: &'a [Remeasured<'a>],
     pub settings: &'a InvoiceSettings,
     pub bill_to: &'a Party,
+    pub terms: BillTerms<'a>,
+}
+
+/// What changes an amount after it is rated. Nothing, by default.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct BillTerms<'a> {
+    pub taxes: TaxTerms<'a>,
+    /// Every coupon that was ever applied to the subscription, with what issued invoices say about it.
+    pub coupons: &'a [AppliedCoupon],
 }
 
 /// The draft of the invoice of a bill moment.
@@ -116,11 +129,13 @@ fn check_plan(input: &BillInput<'_>) -> Result<(), InvoiceError> {
     })
 }
 
-fn document(input: &BillInput<'_>, lines: Vec<InvoiceLine>) -> Result<Invoice, InvoiceError> {
-    let (subscription, moment, settings) = (input.subscription, input.moment, input.settings);
+fn document(input: &BillInput<'_>, mut lines: Vec<InvoiceLine>) -> Result<Invoice, InvoiceError> {
+    let (subscription, moment, settings, terms) = (input.subscription, input.moment, input.settings, input.terms);
     let currency = subscription.currency;
     let subtotal = Money::sum(currency, lines.iter().map(|line| line.amount))?;
-    let tax = Money::zero(currency);
+    let discounts = discount(terms.coupons, moment.at, currency, &mut lines)?;
+    let Taxed { rows: taxes, notes } = tax(terms.taxes, input.bill_to, currency, subscription.zone, &lines)?;
+    let amounts = Amounts::of(currency, subtotal, &discounts, &taxes)?;
     Ok(Invoice {
         id: invoice_id(&subscription.id, moment.at, moment.revision),
         tenant: subscription.tenant.clone(),
@@ -140,13 +155,38 @@ fn document(input: &BillInput<'_>, lines: Vec<InvoiceLine>) -> Result<Invoice, I
         due_date: None,
         lines,
         subtotal,
-        taxes: Vec::new(),
-        tax,
-        total: subtotal.checked_add(tax)?,
+        discount: (!discounts.is_empty()).then_some(amounts.discount),
+        discounts,
+        taxes,
+        tax: amounts.tax,
+        total: amounts.total,
+        notes,
         credits: Vec::new(),
         amount_due: None,
         finalized_at: None,
     })
+}
+
+/// The sums below the lines: what makes a document, and what it is checked by.
+pub(super) struct Amounts {
+    pub discount: Money,
+    pub tax: Money,
+    pub total: Money,
+}
+
+impl Amounts {
+    pub fn of(
+        currency: Currency,
+        subtotal: Money,
+        discounts: &[DiscountRow],
+        taxes: &[TaxRow],
+    ) -> Result<Self, MoneyError> {
+        let discount = Money::sum(currency, discounts.iter().map(|row| row.amount))?;
+        let tax = Money::sum(currency, taxes.iter().map(|row| row.amount))?;
+        let added = Money::sum(currency, taxes.iter().filter(|row| !row.included).map(|row| row.amount))?;
+        let total = subtotal.checked_sub(discount)?.checked_add(added)?;
+        Ok(Self { discount, tax, total })
+    }
 }
 
 /// What the invoice is about: the moment's period, or, for late usage alone, the span of the windows measured again.

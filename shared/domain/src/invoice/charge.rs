@@ -1,11 +1,13 @@
 //! The lines of an invoice: what a price charges at a bill moment, what an end credits, what late usage changes.
 
 use super::assemble::{BillInput, Remeasured, UsageFigure};
+use super::discounts::{free_units, sum_by_coupon};
 use super::{BilledLine, InvoiceError, InvoiceLine, LineKind, Lineage};
+use crate::discount::LineDiscount;
 use crate::money::{Money, format_amount, group_thousands};
 use crate::period::{Fraction, Period, PeriodError, TimeZone, zone::day_of};
 use crate::plan::{PlanVersion, Price, Timing};
-use crate::rating::{Basis, Rated, RatingError, explain, rate, sum_exact};
+use crate::rating::{Basis, Rated, RatingError, Usage, explain, rate, sum_exact};
 use crate::subscription::ServedPeriod;
 use chrono::Duration;
 use rust_decimal::Decimal;
@@ -36,7 +38,7 @@ fn recurring_line(
 ) -> Result<Option<InvoiceLine>, InvoiceError> {
     let rated = rate_share(input, price, period)?;
     let lineage = lineage(input.plan, price, period.served);
-    let line = Draft { kind: LineKind::Recurring, quantity: Decimal::ONE, rated, already_billed: None, lineage };
+    let line = Draft { kind: LineKind::Recurring, quantity: Decimal::ONE, rated, before: None, lineage };
     Ok(Some(line.finish(price, input.subscription.zone)?).filter(|line| !line.amount.is_zero()))
 }
 
@@ -52,7 +54,7 @@ fn usage_line(
     }
     let quantity = rated.held_quantity().unwrap_or(figure.quantity);
     let lineage = measured_lineage(input.plan, price, window, figure, quantity);
-    let line = Draft { kind: LineKind::Usage, quantity, rated, already_billed: None, lineage };
+    let line = Draft { kind: LineKind::Usage, quantity, rated, before: None, lineage };
     Ok(Some(line.finish(price, input.subscription.zone)?))
 }
 
@@ -73,7 +75,7 @@ pub(super) fn credit_line(
     let unused = Period::new(ended.served.end, ended.full.end);
     let lineage = lineage(input.plan, price, unused);
     let quantity = Decimal::ONE;
-    let line = Draft { kind: LineKind::ProrationCredit, quantity, rated, already_billed: Some(before.amount), lineage };
+    let line = Draft { kind: LineKind::ProrationCredit, quantity, rated, before: Some(before), lineage };
     Ok(Some(line.finish(price, input.subscription.zone)?))
 }
 
@@ -99,8 +101,7 @@ pub(super) fn adjustment_line(
         previous_quantity: Some(before.quantity),
         ..measured_lineage(remeasured.plan, price, remeasured.window, figure, quantity)
     };
-    let already_billed = Some(before.amount);
-    let line = Draft { kind: LineKind::Adjustment, quantity: change, rated, already_billed, lineage };
+    let line = Draft { kind: LineKind::Adjustment, quantity: change, rated, before: Some(before), lineage };
     Ok(Some(line.finish(price, input.subscription.zone)?))
 }
 
@@ -122,7 +123,11 @@ fn rate_usage(
         None => Fraction::WHOLE,
         Some(_) => ServedPeriod { full, served: window }.share(input.subscription.zone)?,
     };
-    Ok(rate(price, input.subscription.currency, Basis::Measured(figure.rated(share, full)))?)
+    let is_now = input.moment.closes.is_some_and(|period| period.served == window);
+    let free = free_units(input.terms.coupons, price, input.subscription.currency, window, is_now, figure.quantity)?;
+    let usage = Usage { quantity: free.priced, ..figure.rated(share, full) };
+    let rated = rate(price, input.subscription.currency, Basis::Measured(usage))?;
+    Ok(Rated { rows: [free.rows, rated.rows].concat(), ..rated })
 }
 
 fn overflow(price: &Price) -> RatingError {
@@ -133,6 +138,8 @@ fn overflow(price: &Price) -> RatingError {
 struct Billed {
     amount: Money,
     quantity: Decimal,
+    /// What coupons took off it, a sum for each.
+    discounts: Vec<LineDiscount>,
 }
 
 impl Billed {
@@ -150,6 +157,7 @@ impl Billed {
         Ok(Self {
             amount: Money::sum(input.subscription.currency, lines.iter().map(|line| line.amount))?,
             quantity: sum_exact(lines.iter().map(|line| line.quantity)).ok_or_else(|| overflow(price))?,
+            discounts: sum_by_coupon(lines.iter().flat_map(|line| &line.discounts))?,
         })
     }
 }
@@ -192,14 +200,15 @@ struct Draft {
     kind: LineKind,
     quantity: Decimal,
     rated: Rated,
-    already_billed: Option<Money>,
+    before: Option<Billed>,
     lineage: Lineage,
 }
 
 impl Draft {
     fn finish(self, price: &Price, zone: TimeZone) -> Result<InvoiceLine, InvoiceError> {
         let rated = self.rated.amount;
-        let amount = match self.already_billed {
+        let already_billed = self.before.as_ref().map(|before| before.amount);
+        let amount = match already_billed {
             Some(before) => rated.checked_sub(before)?,
             None => rated,
         };
@@ -213,7 +222,10 @@ impl Draft {
             amount,
             explanation: self.explain(amount),
             rows: self.rated.rows,
-            already_billed: self.already_billed,
+            already_billed,
+            discounts: Vec::new(),
+            already_discounted: self.before.map(|before| before.discounts).unwrap_or_default(),
+            tax_category: price.tax_category.clone(),
             lineage: self.lineage,
         })
     }
@@ -242,7 +254,7 @@ impl Draft {
             let exact = format_amount(self.rated.exact, rated.currency);
             sentences.push(format!("{exact} rounded once to {}", print(rated)));
         }
-        if let Some(before) = self.already_billed {
+        if let Some(before) = self.before.as_ref().map(|before| before.amount) {
             sentences.push(format!("{} less {} billed so far = {}", print(rated), print(before), print(amount)));
         }
         sentences

@@ -1,10 +1,12 @@
 //! From draft to issued document, and what must hold for both.
 
-use super::{Invoice, InvoiceStatus};
-use crate::id::{InvoiceId, MeterKey, PlanKey};
-use crate::money::{Money, MoneyError};
+use super::assemble::Amounts;
+use super::{Invoice, InvoiceLine, InvoiceStatus, LineShare};
+use crate::id::{CouponKey, InvoiceId, MeterKey, PlanKey};
+use crate::money::{Currency, Money, MoneyError};
 use crate::period::{PeriodError, zone::day_of};
 use crate::rating::{RatingError, sum_of_rows};
+use crate::tax::NoTaxRate;
 use chrono::{DateTime, Days, Utc};
 
 /// Why an invoice cannot be made or issued. It stops this one invoice, never the run.
@@ -16,6 +18,8 @@ pub enum InvoiceError {
     Money(#[from] MoneyError),
     #[error(transparent)]
     Period(#[from] PeriodError),
+    #[error(transparent)]
+    Tax(#[from] NoTaxRate),
     #[error("the usage of meter {meter} is missing; fetch it for every window that the bill moment names")]
     UsageMissing { meter: MeterKey },
     #[error(
@@ -46,8 +50,8 @@ pub fn finalize(draft: Invoice, number: String, at: DateTime<Utc>) -> Result<Inv
     })
 }
 
-/// Whether an invoice adds up, to the minor unit: rows to lines, lines to the subtotal, tax rows to the tax, both to the
-/// total. Checked before a draft is issued, and by whoever reads one.
+/// Whether an invoice adds up, to the minor unit: rows to lines, lines to the subtotal, discounts and taxes to their sums and
+/// by line, all of it to the total. Checked before a draft is issued, and by whoever reads one.
 pub fn verify(invoice: &Invoice) -> Result<(), InvoiceError> {
     let fault = |what| InvoiceError::DoesNotAddUp { id: invoice.id.clone(), what };
     let currency = invoice.currency;
@@ -62,11 +66,21 @@ pub fn verify(invoice: &Invoice) -> Result<(), InvoiceError> {
     if Money::sum(currency, invoice.lines.iter().map(|line| line.amount))? != invoice.subtotal {
         return Err(fault("the subtotal is not the sum of the lines"));
     }
-    if Money::sum(currency, invoice.taxes.iter().map(|row| row.amount))? != invoice.tax {
+    verify_discounts(invoice)?;
+    for row in &invoice.taxes {
+        if !row.lines.is_empty() && sum_of_shares(currency, &row.lines)? != row.amount {
+            return Err(fault("a tax is not the sum of its lines"));
+        }
+    }
+    let amounts = Amounts::of(currency, invoice.subtotal, &invoice.discounts, &invoice.taxes)?;
+    if amounts.discount != invoice.discount.unwrap_or(Money::zero(currency)) {
+        return Err(fault("the discount is not the sum of its rows"));
+    }
+    if amounts.tax != invoice.tax {
         return Err(fault("the tax is not the sum of its rows"));
     }
-    if invoice.subtotal.checked_add(invoice.tax)? != invoice.total {
-        return Err(fault("the total is not subtotal plus tax"));
+    if amounts.total != invoice.total {
+        return Err(fault("the total is not subtotal less discount plus tax"));
     }
     let paid = Money::sum(currency, invoice.credits.iter().map(|credit| credit.amount))?;
     if invoice.total.checked_sub(paid)? != invoice.amount_due() || invoice.credits.iter().any(|it| it.amount.minor <= 0)
@@ -77,4 +91,44 @@ pub fn verify(invoice: &Invoice) -> Result<(), InvoiceError> {
         return Err(fault("credits pay more than the total"));
     }
     Ok(())
+}
+
+/// Whether each discount is that of its lines, and no line is discounted by more than it asks, with its corrections.
+fn verify_discounts(invoice: &Invoice) -> Result<(), InvoiceError> {
+    let fault = |what| InvoiceError::DoesNotAddUp { id: invoice.id.clone(), what };
+    let (currency, zero) = (invoice.currency, Money::zero(invoice.currency));
+    let of_coupon = |line: &InvoiceLine, coupon: &CouponKey| {
+        let amounts = line.discounts.iter().filter(|discount| discount.coupon == *coupon);
+        Money::sum(currency, amounts.map(|discount| discount.amount))
+    };
+    for row in &invoice.discounts {
+        if sum_of_shares(currency, &row.lines)? != row.amount {
+            return Err(fault("a discount is not the sum of its lines"));
+        }
+        for line in &invoice.lines {
+            let shares = row.lines.iter().filter(|share| share.line == line.number);
+            if Money::sum(currency, shares.map(|share| share.amount))? != of_coupon(line, &row.coupon)? {
+                return Err(fault("a line's discount is not that of the coupon's row"));
+            }
+        }
+    }
+    for line in &invoice.lines {
+        if line.discounts.iter().any(|discount| invoice.discounts.iter().all(|row| row.coupon != discount.coupon)) {
+            return Err(fault("a line is discounted by a coupon without a row"));
+        }
+        if line.discounts.is_empty() && line.already_discounted.is_empty() {
+            continue;
+        }
+        let all = line.discounts.iter().chain(&line.already_discounted).map(|discount| discount.amount);
+        let discounted = Money::sum(currency, all)?;
+        let owed = line.amount.checked_add(line.already_billed.unwrap_or(zero))?;
+        if discounted.minor < 0 || discounted.minor > owed.minor.max(0) {
+            return Err(fault("a line is discounted by more than it asks"));
+        }
+    }
+    Ok(())
+}
+
+fn sum_of_shares(currency: Currency, shares: &[LineShare]) -> Result<Money, MoneyError> {
+    Money::sum(currency, shares.iter().map(|share| share.amount))
 }

@@ -1,7 +1,8 @@
 //! One line of an invoice: an amount, the rows that make it, and where they come from.
 
-use crate::id::{MeterKey, PlanKey, PriceKey};
-use crate::money::Money;
+use crate::discount::LineDiscount;
+use crate::id::{MeterKey, PlanKey, PriceKey, TaxCategory};
+use crate::money::{Money, MoneyError};
 use crate::period::Period;
 use crate::rating::RatedRow;
 use rust_decimal::Decimal;
@@ -52,9 +53,35 @@ pub struct InvoiceLine {
     /// What earlier lines charged for the same thing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub already_billed: Option<Money>,
+    /// What coupons take off it; of a correction, what they give more or take back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub discounts: Vec<LineDiscount>,
+    /// Of a correction: what coupons took off the earlier lines.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub already_discounted: Vec<LineDiscount>,
+    /// Of its price; absent for what is taxed as usual.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tax_category: Option<TaxCategory>,
     /// The rows as sentences.
     pub explanation: Vec<String>,
     pub lineage: Lineage,
+}
+
+impl InvoiceLine {
+    /// Its amount less its discounts: what is taxed.
+    pub fn net(&self) -> Result<Money, MoneyError> {
+        let discounts = self.discounts.iter().map(|discount| discount.amount);
+        self.amount.checked_sub(Money::sum(self.amount.currency, discounts)?)
+    }
+}
+
+/// The part of an amount that falls to one line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LineShare {
+    /// The line's number.
+    pub line: u32,
+    pub amount: Money,
 }
 
 /// Where a line comes from. For usage, the events behind it are exactly the rows inside `window` and `cut`.
@@ -96,6 +123,8 @@ pub struct BilledLine {
     pub period: Period,
     pub quantity: Decimal,
     pub amount: Money,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub discounts: Vec<LineDiscount>,
 }
 
 impl From<&InvoiceLine> for BilledLine {
@@ -106,6 +135,7 @@ impl From<&InvoiceLine> for BilledLine {
             period: line.period,
             quantity: line.quantity,
             amount: line.amount,
+            discounts: line.discounts.clone(),
         }
     }
 }

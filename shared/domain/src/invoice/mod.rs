@@ -3,22 +3,26 @@
 
 mod assemble;
 mod charge;
+mod discounts;
 mod finalize;
 mod line;
 mod number;
 mod settlement;
 mod state;
+mod taxes;
 mod terms;
 
-pub use assemble::{BillInput, Remeasured, UsageFigure, assemble};
+pub use assemble::{BillInput, BillTerms, Remeasured, UsageFigure, assemble};
+pub use discounts::{DiscountRow, redemptions};
 pub use finalize::{InvoiceError, finalize, verify};
-pub use line::{BilledLine, InvoiceLine, LineKind, Lineage};
+pub use line::{BilledLine, InvoiceLine, LineKind, LineShare, Lineage};
 pub use number::format_number;
 pub use settlement::{
     CreditCause, CreditEntry, CreditRefunded, InvoiceVoided, MAX_TEXT_CHARS, MarkedUncollectible, PaymentRecorded,
     PaymentReversed, PaymentSource, check_text, credit_entry,
 };
 pub use state::{InvoiceCommand, InvoiceStage, InvoiceState, Payment, StateError};
+pub use taxes::{TaxRow, tax_day};
 pub use terms::{BillingTerms, BillingTermsChanged, MAX_DUE_DAYS};
 
 use crate::credit::CreditApplied;
@@ -28,7 +32,6 @@ use crate::money::{Currency, Money};
 use crate::party::Party;
 use crate::period::{Period, TimeZone};
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
-use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 /// Where an invoice stands.
@@ -48,18 +51,6 @@ impl InvoiceStatus {
             Self::Finalized => "finalized",
         }
     }
-}
-
-/// One rate of tax over the lines it applies to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TaxRow {
-    pub name: String,
-    #[serde(with = "crate::money::exact_decimal")]
-    #[schema(value_type = String, example = "19")]
-    pub rate_percent: Decimal,
-    pub base: Money,
-    pub amount: Money,
 }
 
 /// An invoice, complete: with its own copy of both parties, because it must read the same after they change.
@@ -92,11 +83,20 @@ pub struct Invoice {
     pub lines: Vec<InvoiceLine>,
     /// The sum of the lines.
     pub subtotal: Money,
+    /// What coupons take off it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub discounts: Vec<DiscountRow>,
+    /// The sum of the discount rows; absent when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discount: Option<Money>,
     pub taxes: Vec<TaxRow>,
     /// The sum of the tax rows.
     pub tax: Money,
-    /// Subtotal plus tax.
+    /// Subtotal less discount plus tax, as far as the lines do not include the tax already.
     pub total: Money,
+    /// Sentences that the law asks for, such as that of a reverse charge.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// What prepaid credits pay of the total, in the order in which they are spent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub credits: Vec<CreditApplied>,

@@ -3,10 +3,12 @@
 
 mod allocate;
 mod currency;
+mod proportion;
 mod text;
 
 pub use allocate::allocate;
 pub use currency::Currency;
+pub use proportion::proportion;
 pub use text::{exact_decimal, format_amount, group_thousands, optional_decimal, parse_decimal};
 
 use rust_decimal::{Decimal, RoundingStrategy};

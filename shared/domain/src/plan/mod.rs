@@ -10,7 +10,7 @@ pub use model::PriceModel;
 
 use crate::dunning::DunningPolicy;
 use crate::entitlement::{Limit, QuotaPolicy, StaticEntitlement};
-use crate::id::{MeterKey, PlanKey, PriceKey};
+use crate::id::{MeterKey, PlanKey, PriceKey, TaxCategory};
 use crate::money::Currency;
 use crate::period::{Alignment, Interval};
 use crate::rating::{Commitment, QuantityTransform, TimeWeighting};
@@ -76,6 +76,9 @@ pub struct Price {
     /// The least and the most that it charges in a period; only for usage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commitment: Option<Commitment>,
+    /// What kind of product it is to the tax office; taxed as usual when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tax_category: Option<TaxCategory>,
 }
 
 /// One version of a plan, complete.

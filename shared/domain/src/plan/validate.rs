@@ -29,7 +29,12 @@ pub struct Faults<'a> {
     found: &'a mut Vec<FieldError>,
 }
 
-impl Faults<'_> {
+impl<'a> Faults<'a> {
+    /// Faults of a whole document.
+    pub fn new(found: &'a mut Vec<FieldError>) -> Self {
+        Self { pointer: String::new(), found }
+    }
+
     /// The same collection, one member further down.
     pub fn below(&mut self, member: impl std::fmt::Display) -> Faults<'_> {
         Faults { pointer: format!("{}/{member}", self.pointer), found: self.found }
@@ -73,11 +78,26 @@ impl Faults<'_> {
             "is not above zero",
             "write how many units of the meter make one, for example 1000",
         );
-        let divisor = divisor.normalize();
+        self.unit_digits(divisor);
+    }
+
+    /// A quantity with as many digits as a unit amount.
+    pub fn unit_digits(&mut self, quantity: Decimal) {
+        let quantity = quantity.normalize();
         self.require(
-            digits(divisor) <= MAX_UNIT_DIGITS && divisor.scale() <= MAX_UNIT_DECIMALS,
+            digits(quantity) <= MAX_UNIT_DIGITS && quantity.scale() <= MAX_UNIT_DECIMALS,
             "has too many digits",
             &format!("write at most {MAX_UNIT_DIGITS} digits, {MAX_UNIT_DECIMALS} of them decimals"),
+        );
+    }
+
+    /// A name as a document prints it.
+    pub fn line_of_text(&mut self, text: &str) {
+        let printable = !text.trim().is_empty() && !text.chars().any(char::is_control);
+        self.require(
+            printable && text.chars().count() <= MAX_NAME_CHARS,
+            "is not a line of text",
+            &format!("write 1 to {MAX_NAME_CHARS} characters without control characters"),
         );
     }
 
@@ -121,8 +141,8 @@ impl PlanVersion {
     /// Every fault of the version; empty when it may be sold. Whether its meters exist is for the catalogue to say.
     pub fn validate(&self) -> Vec<FieldError> {
         let mut found = Vec::new();
-        let mut faults = Faults { pointer: String::new(), found: &mut found };
-        name(&mut faults.below("name"), &self.name);
+        let mut faults = Faults::new(&mut found);
+        faults.below("name").line_of_text(&self.name);
         faults.below("interval").below("every").require(
             self.interval.is_valid(),
             &format!("is not a number of {} that can be billed", self.interval.unit.plural()),
@@ -146,7 +166,7 @@ impl PlanVersion {
         for (index, price) in self.prices.iter().enumerate() {
             let mut faults = prices.below(index);
             faults.below("key").require(seen.insert(&price.key), "is used twice", "give each price its own key");
-            name(&mut faults.below("name"), &price.name);
+            faults.below("name").line_of_text(&price.name);
             let rules = price.model.rules();
             let mut model = faults.below("model");
             rules.validate(&mut model);
@@ -195,13 +215,4 @@ fn validate_terms(price: &Price, faults: &mut Faults<'_>) {
         faults.require(is_usage, "is for a price of usage", "leave it out; a flat price is the same every period");
         commitment.validate(&rules.currencies(), &mut faults);
     }
-}
-
-fn name(faults: &mut Faults<'_>, name: &str) {
-    let printable = !name.trim().is_empty() && !name.chars().any(char::is_control);
-    faults.require(
-        printable && name.chars().count() <= MAX_NAME_CHARS,
-        "is not a line of text",
-        &format!("write 1 to {MAX_NAME_CHARS} characters without control characters"),
-    );
 }

@@ -25,6 +25,9 @@ fn sentence(currency: Currency, row: &RatedRow, one_of_many: bool) -> String {
         Some(RowDetail::Transformed { divide_by, round, result }) => {
             return transformed(row, *divide_by, *round, *result);
         }
+        Some(RowDetail::FreeUnits { coupon }) => {
+            return format!("{} free by coupon {coupon}", group_thousands(row.quantity, 0));
+        }
         Some(RowDetail::Held { period_seconds, result }) => {
             let (held, period) = (group_thousands(row.quantity, 0), group_thousands((*period_seconds).into(), 0));
             return format!("held {held} unit seconds / {period} of the period = {}", group_thousands(*result, 0));

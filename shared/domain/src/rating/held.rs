@@ -8,8 +8,11 @@ use super::{Basis, Fault, RatedRow, RowDetail, Usage, exact};
 use crate::period::Period;
 use crate::quantity;
 use chrono::{DateTime, Utc};
-use rust_decimal::Decimal;
+use rust_decimal::{Decimal, RoundingStrategy};
 use serde::{Deserialize, Serialize};
+
+/// Decimals to which a quantity is kept whose division has no end: few enough that prices of many digits still fit beside them.
+const HELD_DECIMALS: u32 = 12;
 
 /// `{"carry_over": true}`: prices what was held for a time by the share of the period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -60,6 +63,7 @@ impl TimeWeighting {
             None => return Err(Fault::NeedsHeld),
         };
         let result = quantity::average(held.unit_seconds, usage.period_seconds).ok_or(Fault::Overflow)?;
+        let result = result.round_dp_with_strategy(HELD_DECIMALS, RoundingStrategy::MidpointAwayFromZero).normalize();
         let row = RatedRow::of_usage(Decimal::ZERO, None, held.unit_seconds, Decimal::ZERO, None)?;
         let row = row.counting(RowDetail::Held { period_seconds: usage.period_seconds, result });
         Ok((Basis::Measured(Usage { quantity: result, ..usage }), row))

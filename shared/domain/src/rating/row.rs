@@ -1,6 +1,7 @@
 //! A row of an amount, as it is stored in an invoice and as it explains itself.
 
 use super::{DurationUnit, Fault, Rounding, exact};
+use crate::id::CouponKey;
 use crate::period::Fraction;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -98,6 +99,8 @@ pub enum RowDetail {
         #[schema(value_type = String)]
         result: Decimal,
     },
+    /// Units that a coupon makes free: they cost nothing, and the other rows price what is left.
+    FreeUnits { coupon: CouponKey },
     /// What is missing to the least amount: that amount, less the rows before.
     Minimum,
     /// What is beyond the most that is charged: that amount, less the rows before.
@@ -129,6 +132,20 @@ impl RatedRow {
             share: None,
             amount: Decimal::ZERO,
             detail: None,
+        }
+    }
+
+    /// The row of what a coupon makes free.
+    pub fn of_free_units(quantity: Decimal, coupon: CouponKey) -> Self {
+        Self {
+            from: Decimal::ZERO,
+            up_to: None,
+            quantity,
+            unit_amount: Decimal::ZERO,
+            flat_amount: None,
+            share: None,
+            amount: Decimal::ZERO,
+            detail: Some(RowDetail::FreeUnits { coupon }),
         }
     }
 

@@ -5,6 +5,7 @@ mod currencies;
 mod dynamic;
 mod graduated_percentage;
 mod held;
+mod laws;
 mod matrix;
 mod package;
 mod per_duration;
@@ -212,6 +213,7 @@ fn any_graduated() -> impl Strategy<Value = Price> {
             transform: None,
             time_weighted: None,
             commitment: None,
+            tax_category: None,
         }
     })
 }

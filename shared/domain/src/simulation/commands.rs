@@ -29,6 +29,8 @@ pub(super) const COMMANDS: &[Command] = &[
     Command { name: "void_invoice", is_there: |entry| entry.void_invoice.is_some(), about: About::Other },
     Command { name: "mark_uncollectible", is_there: |entry| entry.mark_uncollectible.is_some(), about: About::Other },
     Command { name: "issue_credit_note", is_there: |entry| entry.issue_credit_note.is_some(), about: About::Other },
+    Command { name: "apply_coupon", is_there: |entry| entry.apply_coupon.is_some(), about: About::Subscription },
+    Command { name: "remove_coupon", is_there: |entry| entry.remove_coupon.is_some(), about: About::Subscription },
     Command { name: "grant_credit", is_there: |entry| entry.grant_credit.is_some(), about: About::Other },
     Command { name: "top_up", is_there: |entry| entry.top_up.is_some(), about: About::Other },
 ];

@@ -4,15 +4,19 @@
 use super::entry::Entry;
 use super::prepare::{Prepared, Tenant};
 use super::wallets::Wallets;
+use crate::discount::AppliedCoupon;
 use crate::error::FieldError;
 use crate::id::MeterKey;
 use crate::invoice::{
-    BillInput, BilledLine, BillingTerms, Invoice, Remeasured, UsageFigure, assemble, finalize, format_number, verify,
+    BillInput, BillTerms, BilledLine, BillingTerms, Invoice, Remeasured, UsageFigure, assemble, finalize,
+    format_number, redemptions, verify,
 };
 use crate::journal::InvoiceSettings;
+use crate::money::MoneyError;
 use crate::period::Period;
 use crate::plan::PlanVersion;
 use crate::subscription::{BillMoment, COLLECT_HOURS, ServedPeriod, Subscription, after_end, closes_at, next_moment};
+use crate::tax::TaxTerms;
 use chrono::{DateTime, Duration, Utc};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +36,8 @@ pub(super) struct Course<'p> {
     pub windows: Vec<ClosedWindow>,
     /// The lines of its issued invoices.
     pub lines: Vec<BilledLine>,
+    /// Every coupon that was applied to it, with those that were removed.
+    pub coupons: Vec<AppliedCoupon>,
     last: Option<LastClosing>,
     pub next: Option<Closing>,
 }
@@ -81,6 +87,7 @@ impl<'p> Course<'p> {
             billed_until: None,
             windows: Vec::new(),
             lines: Vec::new(),
+            coupons: Vec::new(),
             last: None,
             next: None,
         };
@@ -196,6 +203,7 @@ impl<'p> Course<'p> {
             remeasured: &remeasured.collect::<Vec<_>>(),
             settings: &settings,
             bill_to: &self.tenant.bill_to,
+            terms: BillTerms { taxes: self.taxes(), coupons: &self.coupons },
         });
         let invoice = invoice.and_then(|invoice| verify(&invoice).map(|()| invoice));
         Ok(Drafted { invoice: invoice.map_err(|error| self.refused(error))?, usage, late, cut })
@@ -234,10 +242,26 @@ impl<'p> Course<'p> {
             wallets.pay(&mut invoice, at).map_err(|error| self.refused(error))?;
             let invoice = finalize(invoice, number, at).map_err(|error| self.refused(error))?;
             self.lines.extend(invoice.lines.iter().map(BilledLine::from));
+            self.redeem(&invoice).map_err(|error| self.refused(error))?;
             issued = Some(Arc::new(invoice));
         }
         self.schedule()?;
         Ok(issued)
+    }
+
+    fn taxes(&self) -> TaxTerms<'p> {
+        let profiles = &self.tenant.tax;
+        self.prepared.taxes.as_ref().map_or(TaxTerms::None, |settings| TaxTerms::Rates { settings, profiles })
+    }
+
+    /// Notes what an issued invoice used of the coupons.
+    fn redeem(&mut self, invoice: &Invoice) -> Result<(), MoneyError> {
+        for (coupon, redemption) in redemptions(invoice)? {
+            for applied in self.coupons.iter_mut().filter(|applied| applied.coupon.key == coupon) {
+                applied.redeem(redemption)?;
+            }
+        }
+        Ok(())
     }
 
     /// A moment that was drafted when its grace began is issued in any case, because somebody may have read its draft.

@@ -2,14 +2,16 @@
 
 use crate::credit::{AutoTopUp, GrantKind, Rollover, Units, WalletUnit};
 use crate::credit_note::CreditLine;
+use crate::discount::Coupon;
 use crate::dunning::DunningPolicy;
-use crate::id::{GrantId, MeterKey, PlanKey, PriceKey, SubscriptionId, TenantId, WalletId};
+use crate::id::{CouponKey, GrantId, MeterKey, PlanKey, PriceKey, SubscriptionId, TenantId, WalletId};
 use crate::journal::CancelMode;
 use crate::meter::{Aggregation, Dimension, Filter};
 use crate::money::{Currency, Money};
 use crate::party::Party;
 use crate::period::{Alignment, TimeZone};
 use crate::plan::PlanVersion;
+use crate::tax::{TaxProfile, TaxSettings};
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use serde::Deserialize;
@@ -66,6 +68,10 @@ pub struct SimulationDocument {
     pub timeline: Vec<TimelineEntry>,
     #[serde(default)]
     pub usage: Vec<UsageInput>,
+    #[serde(default)]
+    pub taxes: Option<TaxSettings>,
+    #[serde(default)]
+    pub coupons: Vec<Coupon>,
     /// Prepaid credits; they are there from the beginning, and empty.
     #[serde(default)]
     pub wallets: Vec<WalletInput>,
@@ -102,6 +108,9 @@ pub struct TenantInput {
     pub due_days: Option<u32>,
     #[serde(default)]
     pub dunning: Option<DunningPolicy>,
+    /// As the tax office sees it; where the issuer is when absent.
+    #[serde(default)]
+    pub tax: Option<TaxProfile>,
 }
 
 /// A command, given and recorded at `at`. Exactly one of the commands is there; `commands.rs` lists them.
@@ -128,6 +137,10 @@ pub struct TimelineEntry {
     pub mark_uncollectible: Option<WriteOffInput>,
     #[serde(default)]
     pub issue_credit_note: Option<CreditNoteInput>,
+    #[serde(default)]
+    pub apply_coupon: Option<ApplyCouponInput>,
+    #[serde(default)]
+    pub remove_coupon: Option<RemoveCouponInput>,
     #[serde(default)]
     pub grant_credit: Option<GrantInput>,
     #[serde(default)]
@@ -216,6 +229,23 @@ pub struct CreditNoteInput {
     pub reason: String,
     #[serde(default)]
     pub lines: Option<Vec<CreditLine>>,
+}
+
+/// Puts a coupon of the document on a subscription.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApplyCouponInput {
+    pub coupon: CouponKey,
+    /// The first bill moment it is for, if not the command's own instant.
+    #[serde(default)]
+    pub from: Option<DateTime<Utc>>,
+}
+
+/// Takes a coupon from a subscription: it is for no bill moment from the command's instant on.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RemoveCouponInput {
+    pub coupon: CouponKey,
 }
 
 /// A wallet of prepaid credits.

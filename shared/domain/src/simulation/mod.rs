@@ -10,6 +10,7 @@
 //! usage is known from its `known_at` on.
 
 mod commands;
+mod coupons;
 mod course;
 mod document;
 mod entry;

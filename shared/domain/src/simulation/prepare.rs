@@ -8,14 +8,16 @@ use super::document::{
 use super::receivables;
 use super::usage::UsageLog;
 use super::wallets::{self, MAX_WALLETS, Wallets};
+use crate::discount::Coupon;
 use crate::error::FieldError;
-use crate::id::{MeterKey, PlanKey, TenantId};
+use crate::id::{CouponKey, MeterKey, PlanKey, TenantId};
 use crate::invoice::{BillingTerms, MAX_DUE_DAYS};
 use crate::journal::InvoiceSettings;
 use crate::meter::MeterDefinition;
 use crate::party::Party;
 use crate::period::TimeZone;
 use crate::plan::PlanVersion;
+use crate::tax::{TaxProfile, TaxSettings};
 use chrono::{DateTime, Datelike, Duration, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
@@ -27,6 +29,7 @@ pub const MAX_METERS: usize = 1000;
 pub const MAX_TENANTS: usize = 10_000;
 pub const MAX_COMMANDS: usize = 10_000;
 pub const MAX_USAGE: usize = 100_000;
+pub const MAX_COUPONS: usize = 1000;
 /// As the deployment's settings are bounded.
 const MAX_GRACE_HOURS: u32 = 24 * 31;
 /// The years in which a document's instants lie.
@@ -46,12 +49,16 @@ pub(super) struct Prepared {
     pub follows_payments: bool,
     /// Of whom neither plan nor tenant says otherwise.
     pub terms: BillingTerms,
+    pub taxes: Option<TaxSettings>,
+    pub coupons: BTreeMap<CouponKey, Coupon>,
 }
 
 pub(super) struct Tenant {
     pub zone: TimeZone,
     pub bill_to: Party,
     pub terms: BillingTerms,
+    /// At most one.
+    pub tax: Vec<TaxProfile>,
 }
 
 impl Prepared {
@@ -81,9 +88,14 @@ impl Prepared {
         let mut order: Vec<usize> = (0..document.timeline.len()).collect();
         order.sort_by_key(|place| document.timeline[*place].at);
         let grace_hours = document.grace_hours.unwrap_or(DEFAULT_GRACE_HOURS);
+        let taxes = document.taxes.take();
+        faults.extend(taxes.iter().flat_map(TaxSettings::validate).map(|fault| below("/taxes", fault)));
+        let coupons = coupons(std::mem::take(&mut document.coupons), &mut faults);
+        if !faults.is_empty() {
+            return Err(faults);
+        }
         let terms = outer;
-        let prepared = Self { settings, grace_hours, plans, tenants, log, wallets, order, follows_payments, terms };
-        if faults.is_empty() { Ok(prepared) } else { Err(faults) }
+        Ok(Self { settings, grace_hours, plans, tenants, log, wallets, order, follows_payments, terms, taxes, coupons })
     }
 
     /// The version asked for, else the highest.
@@ -119,6 +131,7 @@ fn check_sizes(document: &SimulationDocument, faults: &mut Vec<FieldError>) {
     check("/wallets", document.wallets.len(), MAX_WALLETS);
     check("/timeline", document.timeline.len(), MAX_COMMANDS);
     check("/usage", document.usage.len(), MAX_USAGE);
+    check("/coupons", document.coupons.len(), MAX_COUPONS);
 }
 
 /// Instants of the timeline and the views; those of usage are the log's matter.
@@ -139,6 +152,9 @@ fn check_instants(document: &SimulationDocument, faults: &mut Vec<FieldError>) {
         if let Some(start) = &entry.start {
             start.start_at.into_iter().for_each(|at| check_year(below("start/start_at"), at, faults));
             start.end_at.into_iter().for_each(|at| check_year(below("start/end_at"), at, faults));
+        }
+        if let Some(apply) = &entry.apply_coupon {
+            apply.from.into_iter().for_each(|at| check_year(below("apply_coupon/from"), at, faults));
         }
         commands::check(index, entry, faults);
     }
@@ -196,7 +212,10 @@ fn tenants(document: &mut SimulationDocument, faults: &mut Vec<FieldError>) -> B
         faults.extend(bill_to.check(&format!("/tenants/{index}/bill_to")).err());
         let terms = BillingTerms { due_days: tenant.due_days, dunning: tenant.dunning };
         faults.extend(terms.check(&format!("/tenants/{index}")).err());
-        if tenants.insert(tenant.id, Tenant { zone: tenant.zone, bill_to, terms }).is_some() {
+        let tax: Vec<TaxProfile> = tenant.tax.into_iter().collect();
+        let found = tax.iter().flat_map(TaxProfile::validate);
+        faults.extend(found.map(|fault| below(format!("/tenants/{index}/tax"), fault)));
+        if tenants.insert(tenant.id, Tenant { zone: tenant.zone, bill_to, terms, tax }).is_some() {
             faults.push(twice(format!("/tenants/{index}/id")));
         }
     }
@@ -224,6 +243,21 @@ fn meters(meters: Vec<MeterInput>, faults: &mut Vec<FieldError>) -> BTreeMap<Met
         }
     }
     defined
+}
+
+fn coupons(coupons: Vec<Coupon>, faults: &mut Vec<FieldError>) -> BTreeMap<CouponKey, Coupon> {
+    let mut offered = BTreeMap::new();
+    for (index, coupon) in coupons.into_iter().enumerate() {
+        faults.extend(coupon.validate().into_iter().map(|fault| below(format!("/coupons/{index}"), fault)));
+        if offered.insert(coupon.key.clone(), coupon).is_some() {
+            faults.push(twice(format!("/coupons/{index}/key")));
+        }
+    }
+    offered
+}
+
+fn below(pointer: impl Display, fault: FieldError) -> FieldError {
+    FieldError { field: format!("{pointer}{}", fault.field), ..fault }
 }
 
 fn twice(field: impl Display) -> FieldError {

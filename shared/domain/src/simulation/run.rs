@@ -143,6 +143,12 @@ impl<'p> Simulation<'p> {
                 self.courses[index].take(state)?;
             }
         }
+        if let Some(apply) = &entry.apply_coupon {
+            self.apply_coupon(place, entry.at, index, apply)?;
+        }
+        if let Some(remove) = &entry.remove_coupon {
+            self.remove_coupon(place, entry.at, index, remove)?;
+        }
         if let Some(input) = &entry.grant_credit {
             self.wallets.grant(place, input, entry.at)?;
         }

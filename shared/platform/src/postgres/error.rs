@@ -27,6 +27,9 @@ pub enum DatabaseError {
     /// A row of a projection that this version cannot read, or a decision that does not fit it.
     #[error("a row of table {table} cannot be read or written: {reason}; run `talea rebuild`")]
     Unreadable { table: &'static str, reason: String },
+    /// A decision that does not follow from what is recorded.
+    #[error("a decision cannot be projected: {0}")]
+    Decision(String),
     #[error("the task that begins a transaction ended early: {0}")]
     Begin(String),
 }
@@ -35,7 +38,9 @@ impl DatabaseError {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Sql(error) => classify(error),
-            Self::UnsafeRole { .. } | Self::Document { .. } | Self::Unreadable { .. } => ErrorClass::Stop,
+            Self::UnsafeRole { .. } | Self::Document { .. } | Self::Unreadable { .. } | Self::Decision(_) => {
+                ErrorClass::Stop
+            }
             Self::Begin(_) => ErrorClass::Retry,
         }
     }

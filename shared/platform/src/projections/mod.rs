@@ -6,6 +6,7 @@
 mod api_keys;
 mod catalogue;
 mod credit_notes;
+mod credits;
 mod dunning;
 mod invoices;
 mod periods;
@@ -24,7 +25,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 /// The tables that follow from the journal alone.
-pub const TABLES: [&str; 19] = [
+pub const TABLES: [&str; 23] = [
     "tenants",
     "meters",
     "plan_versions",
@@ -44,6 +45,10 @@ pub const TABLES: [&str; 19] = [
     "credit_notes",
     "dunning_steps",
     "billing_terms",
+    "wallets",
+    "credit_grants",
+    "credit_orders",
+    "ledger_entries",
 ];
 
 /// Projects decisions, given in the order of their positions.
@@ -58,6 +63,7 @@ pub async fn project(connection: &mut PgConnection, recorded: &[Recorded]) -> Re
     receivables::project(connection, recorded).await?;
     credit_notes::project(connection, recorded).await?;
     dunning::project(connection, recorded).await?;
+    credits::project(connection, recorded).await?;
     Ok(())
 }
 

@@ -3,12 +3,15 @@
 mod corrections;
 mod issued;
 mod models;
+mod taxes;
 
 use super::*;
 use crate::id::MeterKey;
 use crate::journal::{CancelMode, InvoiceSettings};
 use crate::plan::PlanVersion;
 use crate::subscription::{BillMoment, StartTerms, Subscription, SubscriptionCommand, bill_moments, decide, evolve};
+use crate::tax::{TaxAnswer, TaxTerms};
+use rust_decimal::Decimal;
 use std::collections::BTreeMap;
 
 fn at(text: &str) -> DateTime<Utc> {
@@ -28,6 +31,7 @@ struct Account {
     plan: PlanVersion,
     subscription: Subscription,
     invoices: Vec<Invoice>,
+    terms_answered: Option<TaxAnswer>,
 }
 
 impl Account {
@@ -48,7 +52,7 @@ impl Account {
             end_at: end.map(at),
         };
         let event = decide(None, &SubscriptionCommand::Start { terms, plan: &plan }, at(start)).unwrap();
-        Self { subscription: evolve(None, &event).unwrap(), plan, invoices: Vec::new() }
+        Self { subscription: evolve(None, &event).unwrap(), plan, invoices: Vec::new(), terms_answered: None }
     }
 
     fn cancel_now(&mut self, now: &str) {
@@ -84,6 +88,10 @@ impl Account {
             remeasured: &remeasured,
             settings: &settings(),
             bill_to: &Party::named("Acme Inc."),
+            terms: BillTerms {
+                taxes: self.terms_answered.as_ref().map_or(TaxTerms::None, TaxTerms::Answered),
+                ..BillTerms::default()
+            },
         })
     }
 

@@ -56,6 +56,7 @@ fn bill(account: &mut Account, as_of: &str, late: &[(&str, &str)]) -> Invoice {
         remeasured: &remeasured,
         settings: &settings(),
         bill_to: &Party::named("Acme Inc."),
+        terms: BillTerms::default(),
     })
     .unwrap();
     verify(&invoice).unwrap();

@@ -48,13 +48,13 @@ fn a_seat_counts_from_its_change_to_the_end() {
         &[],
         &["held 0 unit seconds / 2,592,000 of the period = 0", "0 x 10.00 USD = 0.00 USD", "0.00 USD"],
     );
-    // A third has no end and is kept to 18 decimals; parts of a second do not count.
+    // A third has no end and is kept to 12 decimals, its amount to 18; parts of a second do not count.
     check_held(
         WEIGHTED,
         &[("1", "2024-04-21T00:00:00.9Z")],
         &[
-            "held 864,000 unit seconds / 2,592,000 of the period = 0.333333333333333333",
-            "0.333333333333333333 x 10.00 USD = 3.333333333333333333 USD",
+            "held 864,000 unit seconds / 2,592,000 of the period = 0.333333333333",
+            "0.333333333333 x 10.00 USD = 3.333333333333333333 USD",
             "3.33 USD",
         ],
     );

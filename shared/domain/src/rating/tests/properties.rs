@@ -7,12 +7,12 @@ fn amounts(value: Decimal) -> crate::plan::Amounts {
     [(usd(), value)].into_iter().collect()
 }
 
-fn meter() -> MeterKey {
+pub(super) fn meter() -> MeterKey {
     MeterKey::parse("m").unwrap()
 }
 
 /// Up to 100 with six decimals.
-fn any_unit_amount() -> impl Strategy<Value = crate::plan::Amounts> {
+pub(super) fn any_unit_amount() -> impl Strategy<Value = crate::plan::Amounts> {
     (0..100_000_000_i64).prop_map(|millionths| amounts(Decimal::new(millionths, 6)))
 }
 
@@ -104,16 +104,24 @@ fn any_terms() -> impl Strategy<Value = (Option<QuantityTransform>, Option<Commi
     (prop::option::of(transform), prop::option::of(commitment))
 }
 
-fn price_of(model: PriceModel, terms: (Option<QuantityTransform>, Option<Commitment>)) -> Price {
+pub(super) fn price_of(model: PriceModel, terms: (Option<QuantityTransform>, Option<Commitment>)) -> Price {
     let (transform, commitment) = terms;
-    Price { key: PriceKey::parse("p").unwrap(), name: "P".into(), model, transform, time_weighted: None, commitment }
+    Price {
+        key: PriceKey::parse("p").unwrap(),
+        name: "P".into(),
+        model,
+        transform,
+        time_weighted: None,
+        commitment,
+        tax_category: None,
+    }
 }
 
 fn any_rising_price() -> impl Strategy<Value = Price> {
     (any_rising_model(), any_terms()).prop_map(|(model, terms)| price_of(model, terms))
 }
 
-fn any_price() -> impl Strategy<Value = Price> {
+pub(super) fn any_price() -> impl Strategy<Value = Price> {
     (prop_oneof![any_rising_model(), any_volume()], any_terms()).prop_map(|(model, terms)| price_of(model, terms))
 }
 

@@ -1,5 +1,6 @@
 //! Simulations of whole documents: the examples, what is refused, and what must hold for any.
 
+mod discounts;
 mod examples;
 mod pricing;
 mod properties;

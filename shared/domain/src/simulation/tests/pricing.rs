@@ -1,6 +1,7 @@
 //! `docs/pricing.md`: the examples as a page for people, generated and compared.
 
 use super::{wallets, *};
+use crate::discount::CouponDuration;
 use crate::invoice::Invoice;
 use crate::money::group_thousands;
 use crate::period::{Interval, zone::local};
@@ -46,6 +47,7 @@ fn example(page: &mut String, name: &str, text: &str) {
     write!(page, "\n### {title}\n\n`{name}.json`. {}\n\n", document.description.as_deref().unwrap_or_default())
         .unwrap();
     plans(page, &document);
+    terms(page, &document);
     timeline(page, &document);
     usage(page, &document);
     for view in &result.views {
@@ -64,6 +66,38 @@ fn plans(page: &mut String, document: &SimulationDocument) {
         for price in &plan.prices {
             writeln!(page, "    - {}: {}", price.name, words::price(price)).unwrap();
         }
+    }
+}
+
+/// Coupons and taxes.
+fn terms(page: &mut String, document: &SimulationDocument) {
+    for coupon in &document.coupons {
+        let duration = match coupon.duration {
+            CouponDuration::Once => "once".to_owned(),
+            CouponDuration::Repeating { periods } => format!("for {periods} invoices"),
+            CouponDuration::Forever => "for ever".to_owned(),
+        };
+        let prices = coupon.prices.iter().map(|price| format!("`{price}`")).collect::<Vec<_>>().join(", ");
+        let prices = if prices.is_empty() { prices } else { format!(", on {prices}") };
+        let what = coupon.describe(document.currency);
+        let what = what.split_once(": ").map_or(what.as_str(), |(_, what)| what);
+        writeln!(page, "- Coupon `{}`: {what}, {duration}{prices}", coupon.key).unwrap();
+    }
+    for rate in document.taxes.iter().flat_map(|taxes| &taxes.rates) {
+        let category = rate.category.as_ref().map(|category| format!(" on `{category}`")).unwrap_or_default();
+        let from = rate.valid_from.map(|day| format!(", from {day}")).unwrap_or_default();
+        let to = rate.valid_to.map(|day| format!(", before {day}")).unwrap_or_default();
+        let included = if rate.included { ", included in the price" } else { "" };
+        let (name, percent, place) = (&rate.name, rate.rate_percent, &rate.jurisdiction);
+        writeln!(page, "- Tax: {name} {percent} % in {place}{category}{included}{from}{to}").unwrap();
+    }
+    for tenant in &document.tenants {
+        let Some(tax) = &tenant.tax else {
+            continue;
+        };
+        let id = tax.tax_id.as_ref().map(|id| format!(", tax id {id}")).unwrap_or_default();
+        let exempt = tax.exemptions.iter().map(|exemption| format!(", exempt by {}", exemption.reason));
+        writeln!(page, "- {} is in {}{id}{}", tenant.id, tax.jurisdiction, exempt.collect::<String>()).unwrap();
     }
 }
 
@@ -87,6 +121,10 @@ fn command(document: &SimulationDocument, entry: &TimelineEntry) -> String {
     }
     if let Some(words) = receivables::command(entry) {
         return words;
+    }
+    if let Some(apply) = &entry.apply_coupon {
+        let from = apply.from.map(|at| format!(", from {}", print(at))).unwrap_or_default();
+        return format!("{of} gets coupon `{}`{from}", apply.coupon);
     }
     if let Some(grant) = &entry.grant_credit {
         return wallets::granted(grant, print);
@@ -170,8 +208,30 @@ fn document(page: &mut String, invoice: &Invoice) {
         let explained: String = line.explanation.iter().map(|sentence| format!("<br>{sentence}")).collect();
         writeln!(page, "| {}{explained} | {} |", line.description, line.amount).unwrap();
     }
+    below_the_lines(page, invoice);
     writeln!(page, "| **Total** | **{}** |", invoice.total).unwrap();
     wallets::credits(page, invoice);
+    invoice.notes.iter().for_each(|note| writeln!(page, "\n{note}").unwrap());
+}
+
+fn below_the_lines(page: &mut String, invoice: &Invoice) {
+    for row in &invoice.discounts {
+        let explained: String = row.explanation.iter().map(|sentence| format!("<br>{sentence}")).collect();
+        let split = row.lines.iter().map(|share| format!("{} on line {}", share.amount, share.line));
+        let split = split.collect::<Vec<_>>().join(", ");
+        writeln!(page, "| {}{explained}<br>{split} | {} |", row.description, negative(row.amount)).unwrap();
+    }
+    for row in &invoice.taxes {
+        let place = row.jurisdiction.as_ref().map(|place| format!(", {place}")).unwrap_or_default();
+        let category = row.category.as_ref().map(|category| format!(", {category}")).unwrap_or_default();
+        let (rate, base) = (row.rate_percent, row.base);
+        let included = if row.included { "included: " } else { "" };
+        writeln!(page, "| {included}{} {rate} %{place}{category}, on {base} | {} |", row.name, row.amount).unwrap();
+    }
+}
+
+fn negative(amount: crate::money::Money) -> crate::money::Money {
+    amount.checked_neg().unwrap()
 }
 
 /// UTC, as short as it is exact.
