@@ -339,6 +339,12 @@ mod of_the_whole_path {
             an_end_in_the_period_is_prorated_exactly
             a_repeated_start_starts_one
         }
+        payments {
+            a_payment_counts_once_however_often_it_is_told
+            dunning_suspends_and_a_payment_resumes
+            credit_notes_are_numbered_without_gaps
+            what_is_voided_keeps_its_number
+        }
         wallets {
             credits_pay_what_is_issued_and_end_when_all_is_billed
             runs_at_once_spend_a_credit_once

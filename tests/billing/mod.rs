@@ -8,5 +8,6 @@ pub mod held;
 pub mod late;
 pub mod lifecycle;
 pub mod once;
+pub mod payments;
 mod support;
 pub mod wallets;

@@ -57,6 +57,25 @@ pub struct DunningPolicy {
 }
 
 impl DunningPolicy {
+    /// From lines as a configuration writes them: `reminder 3`, or `suspension 30 suspend`.
+    pub fn parse(lines: &[String]) -> Result<Self, FieldError> {
+        let step = |(index, line): (usize, &String)| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let (name, days, action) = match words[..] {
+                [name, days] => (name, days.parse(), DunningAction::Notify),
+                [name, days, "suspend"] => (name, days.parse(), DunningAction::Suspend),
+                _ => ("", "".parse(), DunningAction::Notify),
+            };
+            let after_days = days.map_err(|_: std::num::ParseIntError| {
+                let way_out = "write a name and days, for example `reminder 3` or `suspension 30 suspend`";
+                FieldError::new(format!("/steps/{index}"), format!("holds `{line}`, which is no step"), way_out)
+            })?;
+            Ok(DunningStep { name: name.to_owned(), after_days, action })
+        };
+        let policy = Self { steps: lines.iter().enumerate().map(step).collect::<Result<_, FieldError>>()? };
+        policy.check("").map(|()| policy)
+    }
+
     /// Checks names and days; the error's field is a pointer below `pointer`.
     pub fn check(&self, pointer: &str) -> Result<(), FieldError> {
         let fault = |index: usize, member: &str, reason: &str, way_out: String| {

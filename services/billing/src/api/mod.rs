@@ -1,11 +1,15 @@
 //! Billing's HTTP routes: the catalogue of plans, subscriptions, invoices, wallets, runs.
 
+mod corrections;
+mod deciding;
 mod events;
 mod invoice;
 mod invoices;
+mod payments;
 mod plans;
 mod runs;
 mod subscriptions;
+mod terms;
 mod upcoming;
 mod wallets;
 
@@ -37,6 +41,15 @@ pub fn routes(context: Arc<Context>) -> OpenApiRouter {
         .routes(routes!(wallets::orders))
         .routes(routes!(runs::start))
         .routes(routes!(runs::status))
+        .routes(routes!(payments::record, payments::show))
+        .routes(routes!(payments::settle))
+        .routes(routes!(payments::reverse))
+        .routes(routes!(corrections::void))
+        .routes(routes!(corrections::write_off))
+        .routes(routes!(corrections::credit, corrections::list))
+        .routes(routes!(corrections::show))
+        .routes(routes!(terms::open_credit))
+        .routes(routes!(terms::show, terms::set))
         .with_state(context)
 }
 

@@ -93,6 +93,15 @@ fn the_next_step_is_the_first_that_nobody_recorded() {
 }
 
 #[test]
+fn a_configuration_writes_steps_as_lines() {
+    let lines = ["reminder 3", "final 20", "suspend 30 suspend"].map(str::to_owned);
+    assert_eq!(DunningPolicy::parse(&lines), Ok(policy()));
+    for bad in ["reminder", "reminder three", "reminder 3 cancel", "", "reminder 0"] {
+        assert!(DunningPolicy::parse(&[bad.to_owned()]).is_err(), "{bad}");
+    }
+}
+
+#[test]
 fn a_policy_rises_and_names_each_step_once() {
     let check = |change: fn(&mut DunningPolicy), expect: Option<&str>| {
         let mut policy = policy();
