@@ -239,7 +239,7 @@ mod of_the_log {
 mod of_the_whole_path {
     use super::{LogChoice, has_kafka};
     mod rules {
-        pub use crate::billing::{closing, dimensions, finance, held, late, lifecycle, once, wallets};
+        pub use crate::billing::{closing, dimensions, finance, held, late, lifecycle, once, payments, wallets};
         pub use crate::events::{answers, counting, failures, pages, poison, status, values, window, windows_of_usage};
         pub use crate::quota::{checks, onboarding, policy, signals};
         pub use crate::recovery::{backlog, crash, kill, shutdown, stuck};

@@ -44,15 +44,13 @@ pub async fn a_payment_counts_once_however_often_it_is_told(log: LogChoice) {
     let id = issued(&server, "acme").await;
     let before = document(&server, &json!({ "id": id })).await;
     let path = format!("/v1/invoices/{id}/payments");
-    let same = (0..6).map(|_| server.post(&path, &payment("SEPA-1", "10.00")));
+    let transfer = payment("SEPA-1", "10.00");
+    let same = (0..6).map(|_| server.post(&path, &transfer));
     let answers = futures::future::join_all(same).await;
     assert_eq!(answers.iter().filter(|answer| answer.status == 201).count(), 1, "one of them recorded it");
     assert!(answers.iter().all(|answer| [200, 201].contains(&answer.status)));
-    let (a, b) = tokio::join!(server.post(&path, &payment("a", "20.00")), {
-        let body = payment("b", "5.00");
-        let (server, path) = (&server, &path);
-        async move { server.post(path, &body).await }
-    });
+    let (twenty, five) = (payment("a", "20.00"), payment("b", "5.00"));
+    let (a, b) = tokio::join!(server.post(&path, &twenty), server.post(&path, &five));
     assert_eq!((a.status, b.status), (201, 201), "{} {}", a.text, b.text);
     let now = server.get(&path, &[]).await.ok();
     assert_eq!(balance(&now), ["paid", "31.00", "0.00", "0.00"]);
