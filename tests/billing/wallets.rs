@@ -63,13 +63,16 @@ pub async fn credits_pay_what_is_issued_and_end_when_all_is_billed(log: LogChoic
     open(&server).await;
     server.count(&usage("acme", "sept", "2026-09-20T00:00:00Z", &[200])).await;
     server.count(&usage("acme", "oct", "2026-10-10T00:00:00Z", &[100])).await;
-    let rule = json!({ "auto_top_up": { "threshold": "5", "target": "50" } });
-    let id = wallet(&server, "acme", rule).await;
+    let id = wallet(&server, "acme", json!({})).await;
     let sold = json!({ "amount": "25", "kind": "paid", "cost": { "amount": "20.00", "currency": "USD" },
         "effective_at": "2026-09-01T00:00:00Z",
         "expires_at": "2026-11-01T00:00:00Z" });
     let held = grant(&server, &id, sold).await;
     assert_eq!((&held["balance"], &held["grants"][0]["remaining"]), (&json!("25"), &json!("25")));
+    let rule = json!({ "auto_top_up": { "threshold": "5", "target": "50" } });
+    let path = format!("/v1/wallets/{id}/auto-top-up");
+    let set = server.send(server.request(Method::PUT, &path, &server.admin).json(&rule)).await.ok();
+    assert_eq!((&set["auto_top_up"], &set["open_order"]), (&rule["auto_top_up"], &Value::Null));
     let subscription = subscribe(&server, "acme", "metered", "2026-09-01", "").await;
 
     // 20.00 for September, of which the draft shows the payment.
@@ -139,6 +142,13 @@ pub async fn credits_pay_what_is_issued_and_end_when_all_is_billed(log: LogChoic
             "expired breakage -50 USD",
         ]
     );
+    let csv = server.get(&format!("/v1/wallets/{id}/ledger"), &[("format", "csv"), ("limit", "4")]).await;
+    let rows: Vec<&str> = csv.text.lines().collect();
+    assert_eq!(rows.len(), 5);
+    assert!(rows[2].ends_with(",USD,-25") && rows[0].ends_with("unit,amount"), "{}", csv.text);
+    let link = csv.headers["link"].to_str().expect("text");
+    let next = link.trim_start_matches('<').split('>').next().expect("a path");
+    assert!(server.get(next, &[]).await.text.lines().nth(1).is_some_and(|row| row.contains(",consumed,")), "{next}");
     rebuild_agrees(&stage).await;
 }
 

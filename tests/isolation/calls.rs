@@ -118,6 +118,7 @@ fn body(route: &Route, names: &Names) -> Value {
             json!({ "tenant_id": names.tenant, "name": "Another", "unit": { "currency": "USD" } })
         }
         ("POST", "/v1/wallets/{id}/grants") => json!({ "amount": "5", "kind": "promotional" }),
+        ("PUT", "/v1/wallets/{id}/auto-top-up") => json!({ "auto_top_up": null }),
         ("POST", "/v1/plans") => plan(),
         ("POST", "/v1/test-clock/advance") => json!({ "to": START }),
         (method, path) => panic!("teach the isolation test about the body of {method} {path}"),

@@ -11,7 +11,7 @@ use talea_platform::postgres::{Databases, OwnerPool, Target};
 use talea_platform::projections::{RebuildReport, TABLES, rebuild};
 
 /// One of each type, in an order in which they can happen.
-const GOLDEN: [(&str, &str); 22] = [
+const GOLDEN: [(&str, &str); 23] = [
     ("topic.created.v1", include_str!("../../schemas/golden/journal/topic.created.v1.json")),
     ("meter.defined.v1", include_str!("../../schemas/golden/journal/meter.defined.v1.json")),
     ("plan.published.v1", include_str!("../../schemas/golden/journal/plan.published.v1.json")),
@@ -32,6 +32,7 @@ const GOLDEN: [(&str, &str); 22] = [
     ("credit.returned.v1", include_str!("../../schemas/golden/journal/credit.returned.v1.json")),
     ("credit.rolled_over.v1", include_str!("../../schemas/golden/journal/credit.rolled_over.v1.json")),
     ("credit.expired.v1", include_str!("../../schemas/golden/journal/credit.expired.v1.json")),
+    ("wallet.top_up_changed.v1", include_str!("../../schemas/golden/journal/wallet.top_up_changed.v1.json")),
     ("subscription.cancelled.v1", include_str!("../../schemas/golden/journal/subscription.cancelled.v1.json")),
     ("api_key.revoked.v1", include_str!("../../schemas/golden/journal/api_key.revoked.v1.json")),
 ];
@@ -70,7 +71,7 @@ pub async fn every_projection_is_rebuilt_to_the_same_bytes(target: &Target) {
     record_one_by_one(&databases).await;
     let report = rebuilt(target).await;
     assert!(report.agrees(), "{report:#?}");
-    assert_eq!((report.position, report.tables.len()), (22, TABLES.len()));
+    assert_eq!((report.position, report.tables.len()), (23, TABLES.len()));
     for table in &report.tables {
         assert!(table.rows > 0 && table.bytes > 0, "{} was not projected", table.table);
         assert_eq!(table.md5, table.md5_before, "{}", table.table);

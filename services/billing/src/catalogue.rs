@@ -1,11 +1,13 @@
 //! Every version of every meter and plan, read once for a run.
 
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use talea_domain::id::{MeterKey, PlanKey};
 use talea_domain::meter::MeterDefinition;
-use talea_domain::plan::PlanVersion;
+use talea_domain::plan::{PlanBook, PlanVersion};
+use talea_domain::subscription::Subscription;
 use talea_platform::catalogue::{self, CatalogueError};
 
 pub struct Catalogue {
@@ -29,11 +31,6 @@ impl Catalogue {
         self.plans.get(&(key.clone(), version))
     }
 
-    /// Days that no billing period of any plan falls short of; 0 where there is none.
-    pub fn shortest_period_days(&self) -> i64 {
-        self.plans.values().map(|plan| plan.interval.shortest_days()).min().unwrap_or_default()
-    }
-
     /// The version asked for, else the newest.
     pub fn meter(&self, key: &MeterKey, version: Option<u32>) -> Option<&MeterDefinition> {
         let versions = self.meters.get(key)?;
@@ -43,8 +40,20 @@ impl Catalogue {
         }
     }
 
+    /// The plan that a subscription is on just before an instant.
+    pub fn plan_before(&self, subscription: &Subscription, at: DateTime<Utc>) -> Result<&Arc<PlanVersion>, String> {
+        let (key, version) = subscription.plan_before(at);
+        self.plan(&key, version).ok_or_else(|| format!("plan {key} version {version} is not in the catalogue"))
+    }
+
     /// Whether any of these has more than one version, so that it matters by which one something was billed.
     pub fn has_versions<'a>(&self, keys: impl IntoIterator<Item = &'a MeterKey>) -> bool {
         keys.into_iter().any(|key| self.meters.get(key).is_some_and(|versions| versions.len() > 1))
+    }
+}
+
+impl PlanBook for Catalogue {
+    fn version(&self, key: &PlanKey, version: u32) -> Option<&PlanVersion> {
+        self.plan(key, version).map(AsRef::as_ref)
     }
 }

@@ -9,7 +9,9 @@ use talea_domain::money::Currency;
 use talea_domain::party::{MAX_LINE_CHARS, Party};
 use talea_domain::period::Alignment;
 use talea_domain::plan::PlanVersion;
-use talea_domain::subscription::{StartTerms, Subscription, SubscriptionCommand, SubscriptionError, decide};
+use talea_domain::subscription::{
+    StartOptions, StartTerms, Subscription, SubscriptionCommand, SubscriptionError, decide,
+};
 use talea_domain::tenant::Scope;
 
 /// The most keys made in one go.
@@ -116,6 +118,7 @@ impl Onboarding {
             // As precise as the database keeps it, so that a repeated request compares equal.
             start_at: self.start_at.unwrap_or(now).trunc_subsecs(6),
             end_at: self.end_at.map(|end| end.trunc_subsecs(6)),
+            options: StartOptions::default(),
         };
         match decide(None, &SubscriptionCommand::Start { terms, plan }, now)? {
             JournalEvent::SubscriptionStarted(subscription) => Ok(subscription),

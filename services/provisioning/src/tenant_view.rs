@@ -27,6 +27,7 @@ pub struct TenantView {
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct SubscriptionView {
     pub id: SubscriptionId,
+    /// The plan that it is on, or is to be on by what was decided last.
     pub plan: PlanKey,
     pub plan_version: u32,
     pub currency: String,
@@ -99,10 +100,11 @@ fn view(row: Row, subscriptions: &mut HashMap<String, Vec<SubscriptionView>>) ->
 
 impl SubscriptionView {
     fn of(subscription: Subscription) -> Self {
+        let (plan, plan_version) = subscription.plan_before(DateTime::<Utc>::MAX_UTC);
         Self {
             id: subscription.id,
-            plan: subscription.plan,
-            plan_version: subscription.plan_version,
+            plan,
+            plan_version,
             currency: subscription.currency.to_string(),
             started_at: subscription.started_at,
             ended_at: subscription.ended_at,

@@ -16,10 +16,11 @@ use talea_platform::worker::Outcome;
 use talea_platform::{catalogue, journal};
 
 /// Decisions that change a tenant's features or its signals.
-const OF_A_TENANT: [&str; 5] = [
+const OF_A_TENANT: [&str; 6] = [
     "tenant.created.v1",
     "subscription.started.v1",
     "subscription.cancelled.v1",
+    "subscription.changed.v1",
     "quota.limit_changed.v1",
     "quota.signalled.v1",
 ];
@@ -129,8 +130,11 @@ async fn read_terms(
         let started: Subscription =
             serde_json::from_str(&document).with_context(|| format!("subscription of tenant {tenant}"))?;
         let subscription = Subscription { ended_at: ends_at, ..started };
-        let plan = plan_version(tx, plans, &subscription).await?;
-        terms.entry(TenantId::parse(&tenant)?).or_default().subscriptions.push((subscription, plan));
+        let mut versions = Vec::new();
+        for key in subscription.plans() {
+            versions.push(plan_version(tx, plans, key).await?);
+        }
+        terms.entry(TenantId::parse(&tenant)?).or_default().subscriptions.push((subscription, versions));
     }
     for (tenant, document) in limits {
         let own: LimitChanged =
@@ -143,9 +147,8 @@ async fn read_terms(
 async fn plan_version(
     tx: &mut Tx,
     plans: &mut HashMap<(PlanKey, u32), Arc<PlanVersion>>,
-    subscription: &Subscription,
+    key: (PlanKey, u32),
 ) -> anyhow::Result<Arc<PlanVersion>> {
-    let key = (subscription.plan.clone(), subscription.plan_version);
     if let Some(plan) = plans.get(&key) {
         return Ok(plan.clone());
     }

@@ -17,7 +17,8 @@ const LOOK_AGAIN: Duration = Duration::days(366);
 /// Everything that decides one tenant's features.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Terms {
-    pub subscriptions: Vec<(Subscription, Arc<PlanVersion>)>,
+    /// Each with every plan version that it was, is or will be on.
+    pub subscriptions: Vec<(Subscription, Vec<Arc<PlanVersion>>)>,
     pub own_limits: HashMap<FeatureKey, LimitChanged>,
 }
 
@@ -57,17 +58,24 @@ impl Terms {
     pub fn features(&self, now: DateTime<Utc>) -> Result<Features, PeriodError> {
         let mut features = Features { by_key: BTreeMap::new(), valid_until: now + LOOK_AGAIN };
         let mut running: Vec<_> = Vec::new();
-        for (subscription, plan) in &self.subscriptions {
-            let changes = [Some(subscription.started_at), subscription.ended_at];
-            for change in changes.into_iter().flatten().filter(|change| *change > now) {
+        for (subscription, versions) in &self.subscriptions {
+            for change in subscription.changes_after(now) {
                 features.valid_until = features.valid_until.min(change);
             }
-            if subscription.is_active(now) {
-                running.push((subscription, plan));
+            if let Some(terms) = subscription.terms_at(now) {
+                running.push((subscription, versions, terms));
             }
         }
-        running.sort_by_key(|(subscription, _)| (subscription.started_at, subscription.id.clone()));
-        for (subscription, plan) in running {
+        running.sort_by_key(|(subscription, ..)| (subscription.started_at, subscription.id.clone()));
+        // Of one subscription, an add-on holds over the plan.
+        let plans = running.iter().flat_map(|(subscription, versions, terms)| {
+            let named = terms.plans();
+            named.filter_map(move |(_, key, version, _)| {
+                let plan = versions.iter().find(|plan| plan.key == *key && plan.version == version);
+                plan.map(|plan| (*subscription, plan))
+            })
+        });
+        for (subscription, plan) in plans {
             for fixed in &plan.entitlements {
                 features.by_key.insert(fixed.feature.clone(), Feature::Static(fixed.clone()));
             }
@@ -103,7 +111,7 @@ impl Terms {
 /// The limit's period around `now`, from the subscription's start on. Its bounds fall on buckets: offsets of zones are
 /// multiples of a bucket, and the start of a subscription is taken down to its bucket's.
 fn running_period(limit: &Limit, subscription: &Subscription, now: DateTime<Utc>) -> Result<Period, PeriodError> {
-    let whole = limit_period(limit.period, now, subscription.zone, &subscription.anchor()?)?;
+    let whole = limit_period(limit.period, now, subscription.zone, &subscription.anchor_at(now)?)?;
     let start = whole.start.max(subscription.started_at);
     Ok(Period::new(bucket_start(start), bucket_start(whole.end)))
 }

@@ -80,6 +80,9 @@ key!(
     /// A feature's name, for example `api_calls`: what an entitlement is about.
     FeatureKey, "feature");
 key!(
+    /// An add-on's name within its subscription, for example `support`.
+    AddOnKey, "add_on");
+key!(
     /// A coupon's name, for example `WELCOME10`: what a customer enters.
     CouponKey, "coupon");
 key!(

@@ -12,7 +12,7 @@ pub use payload::{
 };
 
 use crate::credit::{
-    CreditConsumed, CreditExpired, CreditGranted, CreditReturned, CreditRolledOver, TopUpOrder, Wallet,
+    CreditConsumed, CreditExpired, CreditGranted, CreditReturned, CreditRolledOver, TopUpChanged, TopUpOrder, Wallet,
 };
 use crate::credit_note::CreditNote;
 use crate::dunning::DunningStepReached;
@@ -22,7 +22,7 @@ use crate::invoice::{
 };
 use crate::meter::MeterDefinition;
 use crate::plan::PlanVersion;
-use crate::subscription::Subscription;
+use crate::subscription::{Subscription, SubscriptionChanged};
 use crate::tenant::Tenant;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -47,6 +47,8 @@ pub enum JournalEvent {
     SubscriptionStarted(Subscription),
     #[serde(rename = "subscription.cancelled.v1")]
     SubscriptionCancelled(SubscriptionCancelled),
+    #[serde(rename = "subscription.changed.v1")]
+    SubscriptionChanged(SubscriptionChanged),
     #[serde(rename = "invoice.settings_changed.v1")]
     InvoiceSettingsChanged(InvoiceSettings),
     #[serde(rename = "invoice.drafted.v1")]
@@ -89,6 +91,8 @@ pub enum JournalEvent {
     CreditRolledOver(CreditRolledOver),
     #[serde(rename = "credit.returned.v1")]
     CreditReturned(CreditReturned),
+    #[serde(rename = "wallet.top_up_changed.v1")]
+    TopUpChanged(TopUpChanged),
     #[serde(rename = "credit.top_up_ordered.v1")]
     CreditTopUpOrdered(TopUpOrder),
 }
@@ -126,6 +130,7 @@ impl JournalEvent {
             Self::PlanPublished(_) => "plan.published.v1",
             Self::SubscriptionStarted(_) => "subscription.started.v1",
             Self::SubscriptionCancelled(_) => "subscription.cancelled.v1",
+            Self::SubscriptionChanged(_) => "subscription.changed.v1",
             Self::InvoiceSettingsChanged(_) => "invoice.settings_changed.v1",
             Self::InvoiceDrafted(_) => "invoice.drafted.v1",
             Self::InvoiceFinalized(_) => "invoice.finalized.v1",
@@ -147,6 +152,7 @@ impl JournalEvent {
             Self::CreditExpired(_) => "credit.expired.v1",
             Self::CreditRolledOver(_) => "credit.rolled_over.v1",
             Self::CreditReturned(_) => "credit.returned.v1",
+            Self::TopUpChanged(_) => "wallet.top_up_changed.v1",
             Self::CreditTopUpOrdered(_) => "credit.top_up_ordered.v1",
         }
     }
@@ -162,6 +168,7 @@ impl JournalEvent {
             Self::PlanPublished(plan) => ("plan", plan.key.to_string()),
             Self::SubscriptionStarted(subscription) => ("subscription", subscription.id.to_string()),
             Self::SubscriptionCancelled(cancelled) => ("subscription", cancelled.subscription_id.to_string()),
+            Self::SubscriptionChanged(changed) => ("subscription", changed.subscription_id.to_string()),
             Self::InvoiceSettingsChanged(_) => ("settings", "invoice".to_owned()),
             Self::InvoiceDrafted(invoice) | Self::InvoiceFinalized(invoice) => ("invoice", invoice.id.to_string()),
             Self::PeriodClosed(closed) => ("subscription", closed.subscription_id.to_string()),
@@ -182,6 +189,7 @@ impl JournalEvent {
             Self::CreditExpired(expired) => ("wallet", expired.wallet_id.to_string()),
             Self::CreditRolledOver(rolled) => ("wallet", rolled.grant.wallet.to_string()),
             Self::CreditReturned(returned) => ("wallet", returned.wallet_id.to_string()),
+            Self::TopUpChanged(changed) => ("wallet", changed.wallet_id.to_string()),
             Self::CreditTopUpOrdered(order) => ("wallet", order.wallet.to_string()),
         };
         Stream { kind, id }
@@ -198,6 +206,7 @@ impl JournalEvent {
             Self::PlanPublished(payload) => serde_json::to_string(payload),
             Self::SubscriptionStarted(payload) => serde_json::to_string(payload),
             Self::SubscriptionCancelled(payload) => serde_json::to_string(payload),
+            Self::SubscriptionChanged(payload) => serde_json::to_string(payload),
             Self::InvoiceSettingsChanged(payload) => serde_json::to_string(payload),
             Self::InvoiceDrafted(payload) | Self::InvoiceFinalized(payload) => serde_json::to_string(payload),
             Self::PeriodClosed(payload) => serde_json::to_string(payload),
@@ -218,6 +227,7 @@ impl JournalEvent {
             Self::CreditExpired(payload) => serde_json::to_string(payload),
             Self::CreditRolledOver(payload) => serde_json::to_string(payload),
             Self::CreditReturned(payload) => serde_json::to_string(payload),
+            Self::TopUpChanged(payload) => serde_json::to_string(payload),
             Self::CreditTopUpOrdered(payload) => serde_json::to_string(payload),
         }
     }

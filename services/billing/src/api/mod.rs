@@ -39,6 +39,7 @@ pub fn routes(context: Arc<Context>) -> OpenApiRouter {
         .routes(routes!(wallets::grant))
         .routes(routes!(wallets::ledger))
         .routes(routes!(wallets::orders))
+        .routes(routes!(wallets::set_top_up))
         .routes(routes!(runs::start))
         .routes(routes!(runs::status))
         .routes(routes!(payments::record, payments::show))

@@ -3,10 +3,12 @@
 mod grants;
 mod ledger;
 mod orders;
+mod top_up;
 
 pub use grants::{__path_grant, grant};
 pub use ledger::{__path_ledger, ledger};
 pub use orders::{__path_orders, orders};
+pub use top_up::{__path_set_top_up, set_top_up};
 
 use super::reading;
 use crate::context::Context;

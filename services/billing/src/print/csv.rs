@@ -115,7 +115,7 @@ fn instant(instant: DateTime<Utc>) -> String {
 
 /// Words that people chose. A spreadsheet takes a cell that begins like a formula for one (OWASP, CSV injection), so that it
 /// gets an apostrophe in front.
-fn words(text: &str) -> String {
+pub(crate) fn words(text: &str) -> String {
     if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() }
 }
 

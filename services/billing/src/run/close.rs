@@ -197,6 +197,7 @@ fn closed(run: &Run<'_>, closing: &Closing) -> PeriodClosed {
         invoice_id: closing.issued.then(|| closing.document.invoice.id.clone()),
         closed: moment.closes.map(|period| period.served),
         remeasured: closing.document.remeasured.clone(),
+        changes: subscription.changes.len(),
         cut: run.consumed.cut.0.clone(),
         closed_at: run.now,
     }

@@ -39,10 +39,10 @@ pub async fn correct(run: &mut Run<'_>) -> anyhow::Result<()> {
 /// Subscriptions that have ended and are billed to their end. The worker looks only at those to which usage can still come
 /// by the window; a backfill is followed by a run that is asked for.
 async fn ended(run: &Run<'_>, after: &Cursor) -> anyhow::Result<Vec<SubscriptionRow>> {
-    const ENDED: &str = "SELECT s.tenant_id, s.id, s.document, s.billed_until, v.version, v.recorded_at \
+    const ENDED: &str = "SELECT s.tenant_id, s.id, s.document, s.billed_until, s.billed_changes, v.version, v.recorded_at \
         FROM subscriptions s CROSS JOIN LATERAL (SELECT max(j.version) AS version, min(j.recorded_at) AS recorded_at \
             FROM journal j WHERE j.tenant_id = s.tenant_id AND j.stream = 'subscription/' || s.id) v \
-        WHERE s.ends_at <= $1 AND s.billed_until >= s.ends_at AND (s.tenant_id, s.id) > ($2, $3) \
+        WHERE s.ends_at <= $1 AND s.due_from IS NULL AND (s.tenant_id, s.id) > ($2, $3) \
             AND EXISTS (SELECT FROM billed_periods b WHERE b.tenant_id = s.tenant_id AND b.subscription_id = s.id) \
             AND ($4::timestamptz IS NULL OR (s.ends_at > $4 AND NOT EXISTS (SELECT FROM billed_periods b \
                 WHERE b.tenant_id = s.tenant_id AND b.subscription_id = s.id AND b.closed_at > $5))) \
@@ -83,7 +83,7 @@ async fn correct_page(run: &mut Run<'_>, rows: Vec<SubscriptionRow>) -> anyhow::
     let (mut candidates, measured): (Vec<_>, Vec<_>) =
         candidates.into_iter().zip(measured).filter(|(_, measured)| late(measured)).unzip();
     give_revisions(run, &mut candidates).await?;
-    let documents = assemble_all(run.context, &candidates, measured).await?;
+    let documents = assemble_all(run.context, &run.catalogue, &candidates, measured).await?;
     issue(run, candidates, documents).await?;
     Ok(())
 }
@@ -91,10 +91,8 @@ async fn correct_page(run: &mut Run<'_>, rows: Vec<SubscriptionRow>) -> anyhow::
 fn candidate(run: &Run<'_>, row: &SubscriptionRow) -> Result<Candidate, String> {
     let subscription: Subscription =
         serde_json::from_str(&row.document).map_err(|error| format!("its document cannot be read: {error}"))?;
-    let plan = run.catalogue.plan(&subscription.plan, subscription.plan_version).map(Arc::clone).ok_or_else(|| {
-        format!("plan {} version {} is not in the catalogue", subscription.plan, subscription.plan_version)
-    })?;
     let ended_at = subscription.ended_at.ok_or("it has not ended")?;
+    let plan = Arc::clone(run.catalogue.plan_before(&subscription, ended_at)?);
     // The revision is given when it is known that there is something to correct.
     let moment = after_end(&subscription, ended_at, 1);
     Ok(Candidate { subscription, plan, moment, version: row.version, recorded_at: row.recorded_at })

@@ -2,7 +2,7 @@
 //! may pay is billed.
 
 use super::Run;
-use super::due::{SubscriptionRow, candidate};
+use super::due::{candidate, of_tenant};
 use crate::catalogue::Catalogue;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -128,7 +128,8 @@ async fn expired(run: &Run<'_>, after: Option<&Expired>) -> anyhow::Result<Vec<E
 /// One transaction for a tenant. What somebody else decides meanwhile leaves it to the next run.
 async fn end(run: &mut Run<'_>, tenant: &TenantId, grants: &[&Expired]) -> anyhow::Result<()> {
     let mut tx = run.context.platform.databases.worker.begin().await?;
-    let unbilled = first_unbilled(&mut tx, &run.catalogue, tenant).await?;
+    let last = grants.iter().map(|grant| grant.expires_at).max().unwrap_or(run.as_of);
+    let unbilled = first_unbilled(&mut tx, &run.catalogue, tenant, last).await?;
     let mut purses = Purses::load(&mut tx, std::iter::once(tenant)).await?;
     let Some(purse) = purses.0.get_mut(tenant) else { return Ok(()) };
     let mut decisions = Vec::new();
@@ -154,17 +155,15 @@ async fn end(run: &mut Run<'_>, tenant: &TenantId, grants: &[&Expired]) -> anyho
     }
 }
 
-/// The earliest bill moment of a tenant that is not closed. A subscription that cannot be read may have any.
+/// The earliest bill moment of a tenant that is not closed, as far as there is one up to an instant. A subscription that
+/// cannot be read may have any.
 async fn first_unbilled(
     connection: &mut PgConnection,
     catalogue: &Catalogue,
     tenant: &TenantId,
+    until: DateTime<Utc>,
 ) -> anyhow::Result<Option<DateTime<Utc>>> {
-    const RUNNING: &str = "SELECT s.tenant_id, s.id, s.document, s.billed_until, v.version, v.recorded_at \
-        FROM subscriptions s CROSS JOIN LATERAL (SELECT max(j.version) AS version, min(j.recorded_at) AS recorded_at \
-            FROM journal j WHERE j.tenant_id = s.tenant_id AND j.stream = 'subscription/' || s.id) v \
-        WHERE s.tenant_id = $1 AND (s.ends_at IS NULL OR s.billed_until IS NULL OR s.billed_until < s.ends_at)";
-    let rows: Vec<SubscriptionRow> = sqlx::query_as(RUNNING).bind(tenant.as_str()).fetch_all(connection).await?;
+    let rows = of_tenant(connection, tenant, until).await?;
     let moments = rows.iter().filter_map(|row| match candidate(catalogue, row) {
         Ok(candidate) => candidate.map(|candidate| candidate.moment.at),
         Err(_) => Some(DateTime::<Utc>::MIN_UTC),

@@ -6,14 +6,14 @@ use super::credits::Purses;
 use super::measure::{Measured, measure};
 use crate::catalogue::Catalogue;
 use crate::context::Context;
-use talea_domain::invoice::{BillInput, BillTerms, BillingTerms, Invoice, InvoiceError, Remeasured, assemble, verify};
+use talea_domain::invoice::{BillInput, BillTerms, BillingTerms, Invoice, InvoiceError, assemble, verify};
 use talea_domain::journal::InvoiceSettings;
 use talea_domain::party::Party;
 use talea_domain::period::Period;
 use talea_platform::receivables;
 use talea_platform::usage::billing::Cut;
 
-/// The document of a moment, not yet issued, and the earlier windows that it measured again.
+/// The document of a moment, not yet issued, and the closed periods that it measured again.
 pub struct Assembled {
     pub invoice: Invoice,
     pub remeasured: Vec<Period>,
@@ -30,13 +30,14 @@ pub async fn assembled(
         return Ok(Vec::new());
     }
     let measured = measure(context, catalogue, candidates, cut).await?;
-    assemble_all(context, candidates, measured).await
+    assemble_all(context, catalogue, candidates, measured).await
 }
 
 /// Assembles what was measured. Each document shows what prepaid credits would pay of it, one after the other, and takes
 /// nothing.
 pub async fn assemble_all(
     context: &Context,
+    catalogue: &Catalogue,
     candidates: &[Candidate],
     measured: Vec<Result<Measured, String>>,
 ) -> anyhow::Result<Vec<Result<Assembled, String>>> {
@@ -52,34 +53,30 @@ pub async fn assemble_all(
         let terms = own_terms.get(tenant).cloned().unwrap_or_default().or(BillingTerms::of_plan(&candidate.plan));
         let bill_to = parties.get(tenant).cloned().unwrap_or_else(|| Party::named(tenant.as_str()));
         let mut invoice =
-            document(context, candidate, &measured, &bill_to, terms).map_err(|error| error.to_string())?;
+            document(context, catalogue, candidate, &measured, &bill_to, terms).map_err(|error| error.to_string())?;
         purses.pay(&mut invoice, context.now()).map_err(|error| error.to_string())?;
-        Ok(Assembled { invoice, remeasured: measured.remeasured.into_keys().collect() })
+        Ok(Assembled { invoice, remeasured: measured.remeasured.into_iter().collect() })
     });
     Ok(documents.collect())
 }
 
 fn document(
     context: &Context,
+    catalogue: &Catalogue,
     candidate: &Candidate,
     measured: &Measured,
     bill_to: &Party,
     terms: BillingTerms,
 ) -> Result<Invoice, InvoiceError> {
-    let remeasured: Vec<Remeasured<'_>> = measured
-        .remeasured
-        .iter()
-        .map(|(window, usage)| Remeasured { window: *window, plan: &candidate.plan, usage: usage.clone() })
-        .collect();
     let due_days = terms.due_days.unwrap_or(context.settings.due_days);
     let settings = InvoiceSettings { due_days, ..context.settings.clone() };
     let invoice = assemble(&BillInput {
         subscription: &candidate.subscription,
-        plan: &candidate.plan,
+        plans: catalogue,
         moment: &candidate.moment,
         usage: &measured.usage,
         billed: &measured.billed,
-        remeasured: &remeasured,
+        late: &measured.late,
         settings: &settings,
         bill_to,
         terms: BillTerms::default(),

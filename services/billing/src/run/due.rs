@@ -1,14 +1,14 @@
 //! What is due, found by query: page by page over the subscriptions, with the domain's own answer to when their next bill
-//! moment is. The query leaves out what cannot be due, so that a run between two month ends reads little: after a closed
-//! boundary the next moment is at least the shortest period of any plan away, or the end.
+//! moment is. The projection keeps from when on each can be due, so that a run between two month ends reads one range of an
+//! index.
 
 use super::{Candidate, Refused, Run};
 use crate::catalogue::Catalogue;
-use chrono::{DateTime, Duration, Utc};
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use std::sync::Arc;
 use talea_domain::id::{SubscriptionId, TenantId};
-use talea_domain::subscription::{Subscription, next_moment};
+use talea_domain::subscription::{Progress, Subscription, next_moment};
 
 /// Subscriptions of one page: what is measured and closed together.
 pub const PAGE: i64 = 2_000;
@@ -34,22 +34,25 @@ pub struct SubscriptionRow {
     pub id: String,
     pub document: String,
     pub billed_until: Option<DateTime<Utc>>,
+    pub billed_changes: i32,
     pub version: i64,
     pub recorded_at: DateTime<Utc>,
 }
 
+impl SubscriptionRow {
+    pub fn progress(&self) -> Progress {
+        Progress { until: self.billed_until, changes: usize::try_from(self.billed_changes).unwrap_or_default() }
+    }
+}
+
 pub async fn page(run: &Run<'_>, after: &Cursor) -> anyhow::Result<DuePage> {
-    const DUE: &str = "SELECT s.tenant_id, s.id, s.document, s.billed_until, v.version, v.recorded_at \
+    const DUE: &str = "SELECT s.tenant_id, s.id, s.document, s.billed_until, s.billed_changes, v.version, v.recorded_at \
         FROM subscriptions s CROSS JOIN LATERAL (SELECT max(j.version) AS version, min(j.recorded_at) AS recorded_at \
             FROM journal j WHERE j.tenant_id = s.tenant_id AND j.stream = 'subscription/' || s.id) v \
-        WHERE s.starts_at <= $1 AND (s.ends_at IS NULL OR s.billed_until IS NULL OR s.billed_until < s.ends_at) \
-            AND (s.billed_until IS NULL OR s.billed_until <= s.starts_at OR s.billed_until <= $2 OR s.ends_at <= $1) \
-            AND (s.tenant_id, s.id) > ($3, $4) \
-        ORDER BY s.tenant_id, s.id LIMIT $5";
+        WHERE s.due_from <= $1 AND (s.tenant_id, s.id) > ($2, $3) ORDER BY s.tenant_id, s.id LIMIT $4";
     let mut tx = run.context.platform.databases.worker.begin().await?;
     let rows: Vec<SubscriptionRow> = sqlx::query_as(DUE)
         .bind(run.as_of)
-        .bind(run.as_of - Duration::days(run.catalogue.shortest_period_days()))
         .bind(&after.tenant)
         .bind(&after.subscription)
         .bind(PAGE)
@@ -77,22 +80,33 @@ fn sort(run: &Run<'_>, rows: Vec<SubscriptionRow>) -> DuePage {
 pub fn candidate(catalogue: &Catalogue, row: &SubscriptionRow) -> Result<Option<Candidate>, String> {
     let subscription: Subscription =
         serde_json::from_str(&row.document).map_err(|error| format!("its document cannot be read: {error}"))?;
-    let plan = catalogue.plan(&subscription.plan, subscription.plan_version).ok_or_else(|| {
-        format!("plan {} version {} is not in the catalogue", subscription.plan, subscription.plan_version)
-    })?;
-    let plan = Arc::clone(plan);
-    let moment = next_moment(&subscription, &plan, row.billed_until).map_err(|error| error.to_string())?;
+    let moment = next_moment(&subscription, catalogue, row.progress()).map_err(|error| error.to_string())?;
+    let Some(moment) = moment else { return Ok(None) };
+    let plan = Arc::clone(catalogue.plan_before(&subscription, moment.at)?);
     let (version, recorded_at) = (row.version, row.recorded_at);
-    Ok(moment.map(|moment| Candidate { subscription, plan, moment, version, recorded_at }))
+    Ok(Some(Candidate { subscription, plan, moment, version, recorded_at }))
 }
 
 /// One subscription of the tenants that the connection may see.
 pub async fn one(connection: &mut PgConnection, id: &SubscriptionId) -> Result<Option<SubscriptionRow>, sqlx::Error> {
-    const ONE: &str = "SELECT s.tenant_id, s.id, s.document, s.billed_until, v.version, v.recorded_at \
+    const ONE: &str = "SELECT s.tenant_id, s.id, s.document, s.billed_until, s.billed_changes, v.version, v.recorded_at \
         FROM subscriptions s CROSS JOIN LATERAL (SELECT max(j.version) AS version, min(j.recorded_at) AS recorded_at \
             FROM journal j WHERE j.tenant_id = s.tenant_id AND j.stream = 'subscription/' || s.id) v \
         WHERE s.id = $1 LIMIT 1";
     sqlx::query_as(ONE).bind(id.as_str()).fetch_optional(connection).await
+}
+
+/// The subscriptions of a tenant that can have a bill moment up to an instant.
+pub async fn of_tenant(
+    connection: &mut PgConnection,
+    tenant: &TenantId,
+    until: DateTime<Utc>,
+) -> Result<Vec<SubscriptionRow>, sqlx::Error> {
+    const OF_TENANT: &str = "SELECT s.tenant_id, s.id, s.document, s.billed_until, s.billed_changes, v.version, v.recorded_at \
+        FROM subscriptions s CROSS JOIN LATERAL (SELECT max(j.version) AS version, min(j.recorded_at) AS recorded_at \
+            FROM journal j WHERE j.tenant_id = s.tenant_id AND j.stream = 'subscription/' || s.id) v \
+        WHERE s.tenant_id = $1 AND s.due_from <= $2";
+    sqlx::query_as(OF_TENANT).bind(tenant.as_str()).bind(until).fetch_all(connection).await
 }
 
 /// Ids that this version cannot read have nobody to be told to; the row's document says so in the log.

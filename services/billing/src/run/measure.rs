@@ -9,21 +9,24 @@ use crate::catalogue::Catalogue;
 use crate::context::Context;
 use chrono::DateTime;
 use parts::Parts;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use talea_domain::id::MeterKey;
 use talea_domain::invoice::{BilledLine, UsageFigure};
 use talea_domain::meter::MeterDefinition;
 use talea_domain::period::Period;
 use talea_domain::plan::Demand;
+use talea_domain::subscription::{UsageNeed, demand, usage_needs};
 use talea_platform::usage::UsageError;
 use talea_platform::usage::billing::{BilledUsage, Cut, UsageSpan, billed_usage, late_since};
 
 /// What a document is assembled from.
 #[derive(Debug, Clone, Default)]
 pub struct Measured {
-    pub usage: BTreeMap<MeterKey, UsageFigure>,
-    /// Earlier windows with late usage, measured whole.
-    pub remeasured: BTreeMap<Period, BTreeMap<MeterKey, UsageFigure>>,
+    pub usage: BTreeMap<UsageNeed, UsageFigure>,
+    /// Windows of closed periods with late usage, measured whole.
+    pub late: BTreeMap<UsageNeed, UsageFigure>,
+    /// The closed periods that were measured again, as they were closed.
+    pub remeasured: BTreeSet<Period>,
     /// Earlier lines that the document must know.
     pub billed: Vec<BilledLine>,
 }
@@ -68,7 +71,10 @@ async fn measure_all(
     cut: &Cut,
 ) -> anyhow::Result<Vec<Result<Measured, Refusal>>> {
     let mut tx = context.platform.databases.worker.begin().await?;
-    let meters = candidates.iter().flat_map(|candidate| candidate.plan.billed_meters());
+    let plans = candidates.iter().flat_map(|candidate| candidate.subscription.plans());
+    let plans: BTreeSet<_> = plans.collect();
+    let plans = plans.iter().filter_map(|(key, version)| catalogue.plan(key, *version));
+    let meters = plans.flat_map(|plan| plan.billed_meters());
     let windows = billed::closed_windows(&mut tx, candidates, catalogue.has_versions(meters)).await?;
     tx.commit().await?;
     let mut measured: Vec<Result<Measured, Refusal>> = candidates.iter().map(|_| Ok(Measured::default())).collect();
@@ -98,9 +104,9 @@ struct Want<'a> {
     index: usize,
     candidate: &'a Candidate,
     period: Period,
-    /// The cut of a closed window; none for one that ends now.
-    closed: Option<&'a Cut>,
-    /// What the candidate's plan asks of the meter.
+    /// The closed period that it is of, where it is asked for in case that usage came late.
+    closed: Option<&'a ClosedWindow>,
+    /// What the candidate's prices ask of the meter in the window.
     demand: Demand,
 }
 
@@ -144,9 +150,13 @@ impl Want<'_> {
             splits: parts.splits,
             held: parts.held,
         };
+        let need = UsageNeed { meter: meter.key.clone(), window: self.period };
         match self.closed {
-            None => measured.usage.insert(meter.key.clone(), figure),
-            Some(_) => measured.remeasured.entry(self.period).or_default().insert(meter.key.clone(), figure),
+            None => measured.usage.insert(need, figure),
+            Some(closed) => {
+                measured.remeasured.insert(closed.period);
+                measured.late.insert(need, figure)
+            }
         };
     }
 }
@@ -160,7 +170,7 @@ struct Wanted<'a> {
 
 impl Wanted<'_> {
     fn closed_spans(&self) -> Vec<UsageSpan> {
-        self.all.iter().filter_map(|want| want.closed.map(|cut| want.reach(cut))).collect()
+        self.all.iter().filter_map(|want| want.closed.map(|closed| want.reach(&closed.cut))).collect()
     }
 }
 
@@ -173,33 +183,69 @@ impl<'a> Asked<'a> {
     ) -> Self {
         let mut asked = Self(BTreeMap::new());
         for (index, (candidate, windows)) in candidates.iter().zip(windows).enumerate() {
-            let now = candidate.moment.usage.iter().map(|need| (&need.meter, need.window, None));
-            let before = windows.iter().flat_map(|window| {
-                candidate.plan.billed_meters().into_iter().map(move |meter| (meter, window.period, Some(window)))
-            });
-            for (meter, period, window) in now.chain(before) {
-                let version = window.and_then(|window| window.versions.get(meter).copied());
-                match catalogue.meter(meter, version) {
-                    Some(meter) => asked.add(meter, index, candidate, period, window.map(|window| &window.cut)),
-                    None => measured[index] = Err(format!("meter {meter} of its plan is not in the catalogue")),
+            let moment = &candidate.moment;
+            let reopened: Vec<Period> = moment.reopens.iter().map(|reopened| reopened.period.served).collect();
+            let reopens = |window: &ClosedWindow| {
+                let starts = |period: &Period| period.start == window.period.start;
+                reopened.iter().any(starts) || moment.closes.is_some_and(|closes| starts(&closes.served))
+            };
+            for need in &moment.usage {
+                // A period that is rated anew is measured as it was.
+                let window = windows.iter().find(|window| window.period.contains(need.window.start));
+                asked.want(
+                    catalogue,
+                    index,
+                    candidate,
+                    need.clone(),
+                    (version_of(window, &need.meter), None),
+                    measured,
+                );
+            }
+            for window in windows {
+                if reopens(window) {
+                    if let Ok(measured) = &mut measured[index] {
+                        measured.remeasured.insert(window.period);
+                    }
+                    continue;
+                }
+                match usage_needs(&candidate.subscription, catalogue, window.period) {
+                    Ok(needs) => {
+                        for need in needs {
+                            let of = (version_of(Some(window), &need.meter), Some(window));
+                            asked.want(catalogue, index, candidate, need, of, measured);
+                        }
+                    }
+                    Err(error) => measured[index] = Err(error.to_string()),
                 }
             }
         }
         asked
     }
 
-    fn add(
+    fn want(
         &mut self,
-        meter: &'a MeterDefinition,
+        catalogue: &'a Catalogue,
         index: usize,
         candidate: &'a Candidate,
-        period: Period,
-        closed: Option<&'a Cut>,
+        need: UsageNeed,
+        (version, closed): (Option<u32>, Option<&'a ClosedWindow>),
+        measured: &mut [Result<Measured, Refusal>],
     ) {
+        let Some(meter) = catalogue.meter(&need.meter, version) else {
+            measured[index] = Err(format!("meter {} of its plan is not in the catalogue", need.meter));
+            return;
+        };
+        let demand = match demand(&candidate.subscription, catalogue, &need) {
+            Ok(demand) => demand,
+            Err(error) => {
+                measured[index] = Err(error.to_string());
+                return;
+            }
+        };
+        let period = need.window;
         let (_, wants) = self.0.entry((&meter.key, meter.version)).or_insert_with(|| (meter, Vec::new()));
         // A page has far fewer windows than a u32 can count; past it, keys would only have to be given by chunk.
         let key = u32::try_from(wants.len()).unwrap_or(u32::MAX);
-        let demand = candidate.plan.demand(&meter.key, candidate.subscription.currency);
         wants.push(Want { key, index, candidate, period, closed, demand });
     }
 
@@ -208,7 +254,12 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// Fetches the earlier lines about remeasured windows and, where a subscription ends, about its last period.
+/// The version of a meter by which a closed window was billed, where that matters.
+fn version_of(window: Option<&ClosedWindow>, meter: &MeterKey) -> Option<u32> {
+    window.and_then(|window| window.versions.get(meter).copied())
+}
+
+/// Fetches the earlier lines about periods with late usage, and about those that an end or a change concerns.
 async fn billed_before(
     context: &Context,
     candidates: &[Candidate],
@@ -217,9 +268,9 @@ async fn billed_before(
     let mut stretches = Vec::new();
     for (index, (candidate, measured)) in candidates.iter().zip(measured.iter()).enumerate() {
         let Ok(measured) = measured else { continue };
-        let ended = candidate.moment.closes.filter(|_| candidate.moment.is_last).map(|closes| closes.full);
-        let periods = measured.remeasured.keys().copied().chain(ended);
-        stretches.extend(periods.map(|period| Stretch { index, period }));
+        let late = measured.late.keys().filter_map(|need| candidate.subscription.period_at(need.window.start).ok()?);
+        let periods: BTreeSet<Period> = late.chain(candidate.moment.compared()).map(|period| period.full).collect();
+        stretches.extend(periods.into_iter().map(|period| Stretch { index, period }));
     }
     if stretches.is_empty() {
         return Ok(());

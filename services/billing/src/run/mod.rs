@@ -52,6 +52,7 @@ pub enum Trigger {
 #[derive(Debug, Clone)]
 pub struct Candidate {
     pub subscription: Subscription,
+    /// The plan that it is on just before the moment: its grace holds.
     pub plan: Arc<PlanVersion>,
     pub moment: BillMoment,
     /// Version of its stream as it was read: a decision in between makes the closing start over.

@@ -183,8 +183,7 @@ async fn billing_bounds(
     let subscription: talea_domain::subscription::Subscription =
         serde_json::from_str(document).map_err(Problem::internal)?;
     let periods = subscription
-        .anchor()
-        .and_then(|anchor| anchor.periods_between(range))
+        .periods_between(range)
         .map_err(|error| Problem::from(FieldError::new("from", error.to_string(), "ask for a shorter range")))?;
     Ok(periods.iter().map(|period| period.start).chain(periods.last().map(|period| period.end)).collect())
 }

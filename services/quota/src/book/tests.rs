@@ -42,7 +42,7 @@ fn terms(own_amount: Option<(u32, i64)>) -> Terms {
         changed_at: at(OCTOBER),
     });
     Terms {
-        subscriptions: vec![(subscription, Arc::new(serde_json::from_str(plan).expect("a plan")))],
+        subscriptions: vec![(subscription, vec![Arc::new(serde_json::from_str(plan).expect("a plan"))])],
         own_limits: own.into_iter().map(|own| (own.feature.clone(), own)).collect(),
     }
 }

@@ -35,7 +35,7 @@ fn book(live: Option<Total>) -> Book {
     let terms = crate::terms::Terms {
         subscriptions: vec![(
             serde_json::from_str(subscription).expect("a subscription"),
-            Arc::new(serde_json::from_str(plan).expect("a plan")),
+            vec![Arc::new(serde_json::from_str(plan).expect("a plan"))],
         )],
         ..Default::default()
     };

@@ -31,12 +31,15 @@ fn subscription(start: &str, end: Option<&str>, zone: &str) -> Subscription {
         anchor_day: 1,
         started_at: at(start),
         ended_at: end.map(at),
+        quantities: Default::default(),
+        trial: None,
+        changes: Vec::new(),
     }
 }
 
 fn check(period: &str, zone: &str, start: &str, now: &str, expect: (&str, &str)) {
     let terms = Terms {
-        subscriptions: vec![(subscription(start, None, zone), plan(1, &limit("tokens", period)))],
+        subscriptions: vec![(subscription(start, None, zone), vec![plan(1, &limit("tokens", period))])],
         ..Terms::default()
     };
     let features = terms.features(at(now)).expect("in range");
@@ -74,8 +77,8 @@ fn a_tenant_has_the_features_of_its_running_subscriptions_and_the_later_one_hold
     };
     let terms = Terms {
         subscriptions: vec![
-            (second, plan(2, &limit("tokens", "month"))),
-            (first, plan(1, &format!("{},{}", limit("tokens", "month"), limit("calls", "day")))),
+            (second, vec![plan(2, &limit("tokens", "month"))]),
+            (first, vec![plan(1, &format!("{},{}", limit("tokens", "month"), limit("calls", "day")))]),
         ],
         ..Terms::default()
     };
@@ -105,10 +108,34 @@ fn a_tenant_s_own_amount_replaces_the_plan_s_and_is_another_version() {
         changed_at: at("2026-02-01T00:00:00Z"),
     };
     let terms = Terms {
-        subscriptions: vec![(subscription("2026-01-01T00:00:00Z", None, "UTC"), plan(1, &limit("tokens", "month")))],
+        subscriptions: vec![(
+            subscription("2026-01-01T00:00:00Z", None, "UTC"),
+            vec![plan(1, &limit("tokens", "month"))],
+        )],
         own_limits: [(feature.clone(), own)].into(),
     };
     let features = terms.features(at("2026-02-02T00:00:00Z")).expect("in range");
     let Some(Feature::Metered(metered)) = features.by_key.get(&feature) else { panic!("no limit") };
     assert_eq!((metered.limit.amount, metered.limit_version.as_str()), (99.into(), "free@1+2"));
+}
+
+#[test]
+fn a_changed_subscription_has_the_features_of_its_plan_at_the_time() {
+    let mut changed = subscription("2026-01-01T00:00:00Z", None, "UTC");
+    let text = r#"[{"at":"2026-02-10T00:00:00Z","charged_from":"2026-03-01T00:00:00Z","proration":"none",
+        "recorded_at":"2026-02-01T00:00:00Z","what":{"type":"plan_changed","plan":"free","plan_version":2,
+        "interval":{"unit":"month","every":1}}}]"#;
+    changed.changes = serde_json::from_str(text).expect("a change");
+    let versions = vec![plan(1, &limit("tokens", "month")), plan(2, &limit("tokens", "month"))];
+    let terms = Terms { subscriptions: vec![(changed, versions)], ..Terms::default() };
+    let version = |now: &str| {
+        let features = terms.features(at(now)).expect("in range");
+        match &features.by_key[&FeatureKey::parse("tokens").expect("a key")] {
+            Feature::Metered(metered) => (metered.limit_version.clone(), features.valid_until),
+            Feature::Static(_) => panic!("no limit"),
+        }
+    };
+    // Its limits change with it, whenever its charge does.
+    assert_eq!(version("2026-02-09T23:59:59Z"), ("free@1".to_owned(), at("2026-02-10T00:00:00Z")));
+    assert_eq!(version("2026-02-10T00:00:00Z").0, "free@2");
 }

@@ -1,9 +1,10 @@
 //! What the journal says about wallets. Each carries its ledger transaction, so that the ledger follows from the journal.
 
-use super::{Grant, LedgerTransaction};
+use super::{AutoTopUp, Grant, LedgerTransaction};
 use crate::id::{GrantId, InvoiceId, WalletId};
 use crate::journal::JournalEvent;
 use crate::money::Money;
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 /// The ledger transaction that a decision carries.
@@ -16,6 +17,15 @@ pub fn movement(event: &JournalEvent) -> Option<&LedgerTransaction> {
         JournalEvent::CreditReturned(it) => Some(&it.transaction),
         _ => None,
     }
+}
+
+/// Whether and when more is ordered, from now on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopUpChanged {
+    pub wallet_id: WalletId,
+    /// None: nothing is ordered any more. An order that is open stays open.
+    pub auto_top_up: Option<AutoTopUp>,
+    pub changed_at: DateTime<Utc>,
 }
 
 /// Credits were sold or given.

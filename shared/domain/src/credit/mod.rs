@@ -21,14 +21,16 @@ mod units;
 mod wallet;
 
 pub use decide::{NewGrant, create, grant};
-pub use events::{CreditConsumed, CreditExpired, CreditGranted, CreditReturned, CreditRolledOver, movement};
+pub use events::{
+    CreditConsumed, CreditExpired, CreditGranted, CreditReturned, CreditRolledOver, TopUpChanged, movement,
+};
 pub use expire::expire;
 pub use give_back::give_back;
 pub use grant::{DEFAULT_PRIORITY, Grant, GrantKind, Rollover};
 pub use ledger::{Account, LedgerEntry, LedgerTransaction, Movement};
 pub use pay::{CreditApplied, pay};
 pub use state::{GrantState, Ordered, WalletState, evolve};
-pub use top_up::TopUpOrder;
+pub use top_up::{TopUpOrder, change_top_up};
 pub use units::Units;
 pub use wallet::{AutoTopUp, CustomUnit, Wallet, WalletUnit};
 

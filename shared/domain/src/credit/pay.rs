@@ -4,7 +4,7 @@
 use super::ledger::Entries;
 use super::{Account, CreditConsumed, CreditError, GrantState, Movement, Units, WalletState, order};
 use crate::id::{GrantId, PriceKey, WalletId};
-use crate::invoice::Invoice;
+use crate::invoice::{Invoice, InvoiceLine};
 use crate::journal::JournalEvent;
 use crate::money::{Money, allocate};
 use chrono::{DateTime, Utc};
@@ -156,17 +156,26 @@ fn payers(invoice: &Invoice, wallets: &[WalletState], at: DateTime<Utc>) -> Vec<
     grants.collect()
 }
 
-/// Each price's part of the total: by what its lines sum to. A price whose lines sum to a credit has none, its credit lowers
-/// the parts of the others.
+/// Each price's part of the total: by what its lines sum to, with their discounts and taxes. A price whose lines sum to a
+/// credit has none, its credit lowers the parts of the others.
 fn shares(invoice: &Invoice) -> Vec<(PriceKey, i64)> {
     let mut sums: BTreeMap<&PriceKey, i64> = BTreeMap::new();
     for line in &invoice.lines {
         let sum = sums.entry(&line.price_key).or_default();
-        *sum = sum.saturating_add(line.amount.minor);
+        *sum = sum.saturating_add(total_of(invoice, line));
     }
     let weights: Vec<i64> = sums.values().copied().collect();
     let parts = allocate(invoice.total, &weights);
     sums.into_keys().cloned().zip(parts.into_iter().map(|part| part.minor)).collect()
+}
+
+/// What a line adds to the total, in minor units: less its discounts, with its share of the taxes that stand on top.
+fn total_of(invoice: &Invoice, line: &InvoiceLine) -> i64 {
+    let on_top = invoice.taxes.iter().filter(|row| !row.included).flat_map(|row| &row.lines);
+    let taxes = on_top.filter(|share| share.line == line.number).map(|share| share.amount.minor);
+    let discounts = line.discounts.iter().map(|discount| discount.amount.minor);
+    let net = discounts.fold(line.amount.minor, i64::saturating_sub);
+    taxes.fold(net, i64::saturating_add)
 }
 
 /// The open parts that the first of these grants may pay. Those come first that fewest of the later ones could pay, so that

@@ -63,6 +63,7 @@ pub fn evolve(state: Option<WalletState>, event: &JournalEvent) -> Result<Option
         JournalEvent::CreditExpired(expired) => state.fold(&expired.transaction)?,
         JournalEvent::CreditReturned(returned) => state.fold(&returned.transaction)?,
         JournalEvent::CreditTopUpOrdered(order) => state.order(order)?,
+        JournalEvent::TopUpChanged(changed) => state.wallet.auto_top_up = changed.auto_top_up,
         _ => {}
     }
     Ok(Some(state))

@@ -1,7 +1,7 @@
 //! Auto top-up: an order goes out when the balance has fallen below the threshold, once; the next one only after a grant
 //! has answered it. Who sells the credits acts on the order; Talea takes no money.
 
-use super::{CreditError, Units, WalletState};
+use super::{AutoTopUp, CreditError, TopUpChanged, Units, WalletState};
 use crate::id::{TopUpOrderId, WalletId, derive_bits, prefixed};
 use crate::journal::JournalEvent;
 use crate::period::zone::day_of;
@@ -22,6 +22,23 @@ pub struct TopUpOrder {
     #[schema(value_type = String, format = Date)]
     pub month: NaiveDate,
     pub ordered_at: DateTime<Utc>,
+}
+
+/// Changes whether and when more is ordered; none for never. Answers the decisions that follow: with a balance below the new
+/// threshold an order goes out at once. What stands already changes nothing.
+pub fn change_top_up(
+    state: &mut WalletState,
+    auto_top_up: Option<AutoTopUp>,
+    at: DateTime<Utc>,
+) -> Result<Vec<JournalEvent>, CreditError> {
+    auto_top_up.map_or(Ok(()), AutoTopUp::check)?;
+    let mut events = Vec::new();
+    if state.wallet.auto_top_up != auto_top_up {
+        let changed = TopUpChanged { wallet_id: state.wallet.id.clone(), auto_top_up, changed_at: at };
+        state.take(JournalEvent::TopUpChanged(changed), &mut events)?;
+        state.order_if_low(at, &mut events)?;
+    }
+    Ok(events)
 }
 
 impl WalletState {

@@ -124,7 +124,7 @@ impl CustomUnit {
 }
 
 impl AutoTopUp {
-    fn check(self) -> Result<(), FieldError> {
+    pub(super) fn check(self) -> Result<(), FieldError> {
         let fault = |member: &str, reason: &str, way_out: &str| {
             Err(FieldError::new(format!("/auto_top_up/{member}"), reason, way_out))
         };

@@ -1,19 +1,18 @@
 //! From one bill moment to the draft of its invoice. Pure: the same inputs give the same bytes, whether for the bill run,
 //! for the upcoming invoice or for a check years later.
 
-use super::charge::{adjustment_line, credit_line, current_line};
 use super::discounts::discount;
+use super::owed::lines;
 use super::taxes::{Taxed, tax};
 use super::{BilledLine, DiscountRow, Invoice, InvoiceError, InvoiceLine, InvoiceStatus, TaxRow, invoice_id};
 use crate::discount::AppliedCoupon;
-use crate::id::MeterKey;
 use crate::journal::InvoiceSettings;
 use crate::money::{Currency, Money, MoneyError};
 use crate::party::Party;
 use crate::period::{Fraction, Period};
-use crate::plan::{PlanVersion, Timing};
+use crate::plan::PlanBook;
 use crate::rating::{Held, TransactionSplit, Usage, UsageGroup};
-use crate::subscription::{BillMoment, Subscription};
+use crate::subscription::{BillMoment, Subscription, UsageNeed};
 use crate::tax::TaxTerms;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -58,28 +57,20 @@ impl UsageFigure {
     }
 }
 
-/// An earlier window whose usage was measured again, with the plan version it was billed by. Meters that did not change
-/// may be left out.
-#[derive(Debug, Clone)]
-pub struct Remeasured<'a> {
-    pub window: Period,
-    pub plan: &'a PlanVersion,
-    pub usage: BTreeMap<MeterKey, UsageFigure>,
-}
-
 /// Everything an invoice depends on.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct BillInput<'a> {
     pub subscription: &'a Subscription,
-    /// The subscription's version of its plan.
-    pub plan: &'a PlanVersion,
+    /// Every version of a plan that the subscription was on.
+    pub plans: &'a dyn PlanBook,
     pub moment: &'a BillMoment,
     /// A figure for each of `moment.usage`.
-    pub usage: &'a BTreeMap<MeterKey, UsageFigure>,
-    /// The lines of every earlier document of the subscription that is about a remeasured window, and, when the
-    /// subscription ends, about the period that ends with it.
+    pub usage: &'a BTreeMap<UsageNeed, UsageFigure>,
+    /// The lines of every earlier document of the subscription that is about one of [`BillMoment::compared`], or about a period
+    /// with late usage. More do no harm.
     pub billed: &'a [BilledLine],
-    pub remeasured: &'a [Remeasured<'a>],
+    /// Windows of closed periods whose usage was measured again. Those that did not change may be left out.
+    pub late: &'a BTreeMap<UsageNeed, UsageFigure>,
     pub settings: &'a InvoiceSettings,
     pub bill_to: &'a Party,
     pub terms: BillTerms<'a>,
@@ -95,38 +86,11 @@ pub struct BillTerms<'a> {
 
 /// The draft of the invoice of a bill moment.
 pub fn assemble(input: &BillInput<'_>) -> Result<Invoice, InvoiceError> {
-    check_plan(input)?;
-    let mut lines = Vec::new();
-    for price in &input.plan.prices {
-        lines.extend(current_line(input, price)?);
-    }
-    if let Some(ended) = input.moment.closes.filter(|_| input.moment.is_last) {
-        for price in input.plan.prices.iter().filter(|price| price.timing() == Timing::InAdvance) {
-            lines.extend(credit_line(input, price, ended)?);
-        }
-    }
-    for remeasured in input.remeasured {
-        for price in &remeasured.plan.prices {
-            lines.extend(adjustment_line(input, remeasured, price)?);
-        }
-    }
+    let mut lines = lines(input)?;
     for (number, line) in (1..).zip(&mut lines) {
         line.number = number;
     }
     document(input, lines)
-}
-
-fn check_plan(input: &BillInput<'_>) -> Result<(), InvoiceError> {
-    let (subscription, plan) = (input.subscription, input.plan);
-    if subscription.plan == plan.key && subscription.plan_version == plan.version {
-        return Ok(());
-    }
-    Err(InvoiceError::WrongPlan {
-        expected: subscription.plan.clone(),
-        expected_version: subscription.plan_version,
-        given: plan.key.clone(),
-        given_version: plan.version,
-    })
 }
 
 fn document(input: &BillInput<'_>, mut lines: Vec<InvoiceLine>) -> Result<Invoice, InvoiceError> {
@@ -189,9 +153,11 @@ impl Amounts {
     }
 }
 
-/// What the invoice is about: the moment's period, or, for late usage alone, the span of the windows measured again.
+/// What the invoice is about: the moment's period, or, for corrections alone, the span of what is corrected.
 fn period_of(input: &BillInput<'_>) -> Period {
-    let windows = || input.remeasured.iter().map(|remeasured| remeasured.window);
-    let span = windows().reduce(|all, some| Period::new(all.start.min(some.start), all.end.max(some.end)));
-    input.moment.period().or(span).unwrap_or(Period::new(input.moment.at, input.moment.at))
+    let moment = input.moment;
+    let reopened = moment.reopens.iter().map(|reopened| reopened.period.served);
+    let corrected = reopened.chain(input.late.keys().map(|need| need.window));
+    let span = corrected.reduce(|all, some| Period::new(all.start.min(some.start), all.end.max(some.end)));
+    moment.period().or(span).unwrap_or(Period::new(moment.at, moment.at))
 }

@@ -1,140 +1,171 @@
-//! The lines of an invoice: what a price charges at a bill moment, what an end credits, what late usage changes.
+//! The lines of an invoice: what a price charges for a period, less what was billed for it so far.
 
-use super::assemble::{BillInput, Remeasured, UsageFigure};
+use super::assemble::{BillInput, UsageFigure};
 use super::discounts::{free_units, sum_by_coupon};
 use super::{BilledLine, InvoiceError, InvoiceLine, LineKind, Lineage};
 use crate::discount::LineDiscount;
-use crate::money::{Money, format_amount, group_thousands};
+use crate::money::{Money, MoneyError, format_amount, group_thousands};
 use crate::period::{Fraction, Period, PeriodError, TimeZone, zone::day_of};
-use crate::plan::{PlanVersion, Price, Timing};
-use crate::rating::{Basis, Rated, RatingError, Usage, explain, rate, sum_exact};
-use crate::subscription::ServedPeriod;
+use crate::rating::{Basis, Rated, RatingError, Usage, explain, rate, sum_exact, sum_of_rows};
+use crate::subscription::{Part, ServedPeriod, Sold};
 use chrono::Duration;
 use rust_decimal::Decimal;
 
-/// The line of a price at this moment: for the period that begins, or for the one that ended. None when nothing was used
-/// and nothing is owed.
-pub(super) fn current_line(input: &BillInput<'_>, price: &Price) -> Result<Option<InvoiceLine>, InvoiceError> {
-    let period = match price.timing() {
-        Timing::InAdvance => input.moment.opens,
-        Timing::InArrears => input.moment.closes,
-    };
-    let Some(period) = period else {
-        return Ok(None);
-    };
-    match price.meter() {
-        None => recurring_line(input, price, period),
-        Some(meter) => {
-            let figure = input.usage.get(meter).ok_or_else(|| InvoiceError::UsageMissing { meter: meter.clone() })?;
-            usage_line(input, price, period.served, figure)
-        }
-    }
-}
-
-fn recurring_line(
+/// What a flat price owes for a period: all its parts, each by its quantity and its share, rounded once; less what earlier lines
+/// charged for it. `before` is none where nothing can have been billed. None when nothing is owed.
+pub(super) fn recurring_line(
     input: &BillInput<'_>,
-    price: &Price,
+    sold: &Sold<'_>,
     period: ServedPeriod,
+    before: Option<Vec<&BilledLine>>,
 ) -> Result<Option<InvoiceLine>, InvoiceError> {
-    let rated = rate_share(input, price, period)?;
-    let lineage = lineage(input.plan, price, period.served);
-    let line = Draft { kind: LineKind::Recurring, quantity: Decimal::ONE, rated, before: None, lineage };
-    Ok(Some(line.finish(price, input.subscription.zone)?).filter(|line| !line.amount.is_zero()))
+    let rated = rate_parts(input, sold, period)?;
+    let earlier = before.as_deref().unwrap_or_default();
+    let billed = Billed::of(input, sold, earlier)?;
+    if rated.amount == billed.amount {
+        return Ok(None);
+    }
+    let is_credit = rated.amount.minor < billed.amount.minor;
+    let kind = match before {
+        None => LineKind::Recurring,
+        Some(_) if is_credit => LineKind::ProrationCredit,
+        Some(_) => LineKind::Proration,
+    };
+    let all = sold.hull().or_else(|| hull(earlier)).unwrap_or(period.served);
+    let span = if is_credit { unused(input, sold, period, all)? } else { all };
+    // Where a period ends early, nothing else begins at that very instant.
+    let ends_here = is_credit && input.moment.is_last && span.start == period.served.end;
+    let starts_elsewhere = span.start != period.served.start && !ends_here;
+    let period_start = starts_elsewhere.then_some(period.served.start);
+    let line = Draft {
+        kind,
+        quantity: sold.parts.last().map_or(Decimal::ZERO, |part| part.quantity),
+        rated,
+        before: (!earlier.is_empty()).then_some(billed),
+        lineage: Lineage { period_start, ..lineage(sold, span) },
+        is_change: true,
+    };
+    Ok(Some(line.finish(sold, input.subscription.zone)?))
 }
 
-fn usage_line(
+/// The end of the period that a credit is about; all of it where that is not at its end.
+fn unused(input: &BillInput<'_>, sold: &Sold<'_>, period: ServedPeriod, all: Period) -> Result<Period, InvoiceError> {
+    let cover = input.subscription.cover(&period)?;
+    let from = sold.parts.last().map(|part| part.span.end);
+    Ok(from.filter(|from| cover.contains(*from)).map_or(all, |from| Period::new(from, period.full.end)))
+}
+
+/// What was used in a window, rated by itself; less what earlier lines charged for it.
+pub(super) fn usage_line(
     input: &BillInput<'_>,
-    price: &Price,
+    sold: &Sold<'_>,
+    period: ServedPeriod,
     window: Period,
     figure: &UsageFigure,
 ) -> Result<Option<InvoiceLine>, InvoiceError> {
-    let rated = rate_usage(input, price, window, figure)?;
+    let rated = rate_usage(input, sold, period, window, figure)?;
     if figure.event_count == 0 && rated.amount.is_zero() {
         return Ok(None);
     }
     let quantity = rated.held_quantity().unwrap_or(figure.quantity);
-    let lineage = measured_lineage(input.plan, price, window, figure, quantity);
-    let line = Draft { kind: LineKind::Usage, quantity, rated, before: None, lineage };
-    Ok(Some(line.finish(price, input.subscription.zone)?))
+    let lineage = measured_lineage(sold, window, figure, quantity);
+    let line = Draft { kind: LineKind::Usage, quantity, rated, before: None, lineage, is_change: false };
+    Ok(Some(line.finish(sold, input.subscription.zone)?))
 }
 
-/// The credit for what was paid in advance beyond the end: what the served share costs, less what was billed for the
-/// period. Charge and credit together are therefore exactly the price of what was served. Never a charge.
-pub(super) fn credit_line(
-    input: &BillInput<'_>,
-    price: &Price,
-    ended: ServedPeriod,
-) -> Result<Option<InvoiceLine>, InvoiceError> {
-    let kinds = [LineKind::Recurring, LineKind::ProrationCredit];
-    let same_period = |period: &Period| ended.full.start <= period.start && period.end <= ended.full.end;
-    let before = Billed::of(input, price, &kinds, same_period)?;
-    let rated = rate_share(input, price, ended)?;
-    if before.amount.minor <= rated.amount.minor {
-        return Ok(None);
-    }
-    let unused = Period::new(ended.served.end, ended.full.end);
-    let lineage = lineage(input.plan, price, unused);
-    let quantity = Decimal::ONE;
-    let line = Draft { kind: LineKind::ProrationCredit, quantity, rated, before: Some(before), lineage };
-    Ok(Some(line.finish(price, input.subscription.zone)?))
-}
-
-/// What late usage changes: the whole window's usage now, at that window's prices, less everything billed for it so far.
-/// None when the amount stays the same.
+/// What changed about a window since it was billed: its whole usage now, less everything billed for it so far. None when the
+/// amount stays the same.
 pub(super) fn adjustment_line(
     input: &BillInput<'_>,
-    remeasured: &Remeasured<'_>,
-    price: &Price,
+    sold: &Sold<'_>,
+    period: ServedPeriod,
+    window: Period,
+    figure: &UsageFigure,
+    before: &[&BilledLine],
+    is_change: bool,
 ) -> Result<Option<InvoiceLine>, InvoiceError> {
-    let Some(figure) = price.meter().and_then(|meter| remeasured.usage.get(meter)) else {
-        return Ok(None);
-    };
-    let kinds = [LineKind::Usage, LineKind::Adjustment];
-    let before = Billed::of(input, price, &kinds, |period| *period == remeasured.window)?;
-    let rated = rate_usage(input, price, remeasured.window, figure)?;
+    let rated = rate_usage(input, sold, period, window, figure)?;
+    let before = Billed::of(input, sold, before)?;
     if rated.amount == before.amount {
         return Ok(None);
     }
     let quantity = rated.held_quantity().unwrap_or(figure.quantity);
-    let change = sum_exact([quantity, -before.quantity]).ok_or_else(|| overflow(price))?;
-    let lineage = Lineage {
-        previous_quantity: Some(before.quantity),
-        ..measured_lineage(remeasured.plan, price, remeasured.window, figure, quantity)
-    };
-    let line = Draft { kind: LineKind::Adjustment, quantity: change, rated, before: Some(before), lineage };
-    Ok(Some(line.finish(price, input.subscription.zone)?))
+    let change = sum_exact([quantity, -before.quantity]).ok_or_else(|| overflow(sold))?;
+    let lineage =
+        Lineage { previous_quantity: Some(before.quantity), ..measured_lineage(sold, window, figure, quantity) };
+    let line = Draft { kind: LineKind::Adjustment, quantity: change, rated, before: Some(before), lineage, is_change };
+    Ok(Some(line.finish(sold, input.subscription.zone)?))
 }
 
-fn rate_share(input: &BillInput<'_>, price: &Price, period: ServedPeriod) -> Result<Rated, InvoiceError> {
-    let share = period.share(input.subscription.zone)?;
-    Ok(rate(price, input.subscription.currency, Basis::Share(share))?)
+/// Takes back what was billed for usage that this price is not owed for any more. None when that is nothing.
+pub(super) fn withdrawn_line(
+    input: &BillInput<'_>,
+    sold: &Sold<'_>,
+    before: &[&BilledLine],
+) -> Result<Option<InvoiceLine>, InvoiceError> {
+    let Some(span) = hull(before) else { return Ok(None) };
+    let before = Billed::of(input, sold, before)?;
+    if before.amount.is_zero() {
+        return Ok(None);
+    }
+    let line = Draft {
+        kind: LineKind::Adjustment,
+        quantity: -before.quantity,
+        rated: nothing(input),
+        before: Some(before),
+        lineage: lineage(sold, span),
+        is_change: true,
+    };
+    Ok(Some(line.finish(sold, input.subscription.zone)?))
+}
+
+fn nothing(input: &BillInput<'_>) -> Rated {
+    Rated { rows: Vec::new(), exact: Decimal::ZERO, amount: Money::zero(input.subscription.currency) }
+}
+
+fn rate_parts(input: &BillInput<'_>, sold: &Sold<'_>, period: ServedPeriod) -> Result<Rated, InvoiceError> {
+    let currency = input.subscription.currency;
+    let mut rows = Vec::new();
+    for Part { span, quantity } in &sold.parts {
+        let share = period.share(*span, input.subscription)?;
+        rows.extend(rate(&sold.price, currency, Basis::Bought { quantity: *quantity, share })?.rows);
+    }
+    let exact = sum_of_rows(&rows).ok_or_else(|| overflow(sold))?;
+    let amount = Money::rounded(exact, currency).map_err(MoneyError::from)?;
+    Ok(Rated { rows, exact, amount })
 }
 
 /// The price of a window's usage: the same when the window ends and whenever it is measured again.
 fn rate_usage(
     input: &BillInput<'_>,
-    price: &Price,
+    sold: &Sold<'_>,
+    period: ServedPeriod,
     window: Period,
     figure: &UsageFigure,
 ) -> Result<Rated, InvoiceError> {
-    let full = input.subscription.anchor()?.period_containing(window.start)?;
     // Only a commitment depends on how much of its period the window is.
-    let share = match &price.commitment {
+    let share = match &sold.price.commitment {
         None => Fraction::WHOLE,
-        Some(_) => ServedPeriod { full, served: window }.share(input.subscription.zone)?,
+        Some(_) => period.share(window, input.subscription)?,
     };
-    let is_now = input.moment.closes.is_some_and(|period| period.served == window);
-    let free = free_units(input.terms.coupons, price, input.subscription.currency, window, is_now, figure.quantity)?;
-    let usage = Usage { quantity: free.priced, ..figure.rated(share, full) };
-    let rated = rate(price, input.subscription.currency, Basis::Measured(usage))?;
+    let currency = input.subscription.currency;
+    let is_now = input.moment.closes.is_some_and(|closes| closes.served.intersect(&window).is_some());
+    let free = free_units(input.terms.coupons, &sold.price, currency, window, is_now, figure.quantity)?;
+    let usage = Usage { quantity: free.priced, ..figure.rated(share, period.full) };
+    let rated = rate(&sold.price, currency, Basis::Measured(usage))?;
     Ok(Rated { rows: [free.rows, rated.rows].concat(), ..rated })
 }
 
-fn overflow(price: &Price) -> RatingError {
-    RatingError::Overflow { price: price.key.clone() }
+fn overflow(sold: &Sold<'_>) -> RatingError {
+    RatingError::Overflow { price: sold.identity.price.clone() }
 }
 
-/// What earlier lines of some kinds charged for a price.
+fn hull(lines: &[&BilledLine]) -> Option<Period> {
+    let periods = lines.iter().map(|line| line.period);
+    periods.reduce(|all, some| Period::new(all.start.min(some.start), all.end.max(some.end)))
+}
+
+/// What earlier lines charged for a price.
 struct Billed {
     amount: Money,
     quantity: Decimal,
@@ -143,32 +174,25 @@ struct Billed {
 }
 
 impl Billed {
-    fn of(
-        input: &BillInput<'_>,
-        price: &Price,
-        kinds: &[LineKind],
-        covers: impl Fn(&Period) -> bool,
-    ) -> Result<Self, InvoiceError> {
-        let lines: Vec<&BilledLine> = input
-            .billed
-            .iter()
-            .filter(|line| line.price_key == price.key && kinds.contains(&line.kind) && covers(&line.period))
-            .collect();
+    fn of(input: &BillInput<'_>, sold: &Sold<'_>, lines: &[&BilledLine]) -> Result<Self, InvoiceError> {
         Ok(Self {
             amount: Money::sum(input.subscription.currency, lines.iter().map(|line| line.amount))?,
-            quantity: sum_exact(lines.iter().map(|line| line.quantity)).ok_or_else(|| overflow(price))?,
+            quantity: sum_exact(lines.iter().map(|line| line.quantity)).ok_or_else(|| overflow(sold))?,
             discounts: sum_by_coupon(lines.iter().flat_map(|line| &line.discounts))?,
         })
     }
 }
 
-fn lineage(plan: &PlanVersion, price: &Price, window: Period) -> Lineage {
+fn lineage(sold: &Sold<'_>, window: Period) -> Lineage {
     Lineage {
-        plan: plan.key.clone(),
-        plan_version: plan.version,
-        price_key: price.key.clone(),
+        plan: sold.identity.plan.clone(),
+        plan_version: sold.identity.plan_version,
+        price_key: sold.identity.price.clone(),
+        add_on: sold.identity.add_on.clone(),
+        overridden_by: sold.identity.overridden_by,
         window,
-        meter: price.meter().cloned(),
+        period_start: None,
+        meter: sold.price.meter().cloned(),
         meter_version: None,
         measured_quantity: None,
         previous_quantity: None,
@@ -178,20 +202,14 @@ fn lineage(plan: &PlanVersion, price: &Price, window: Period) -> Lineage {
     }
 }
 
-fn measured_lineage(
-    plan: &PlanVersion,
-    price: &Price,
-    window: Period,
-    figure: &UsageFigure,
-    quantity: Decimal,
-) -> Lineage {
+fn measured_lineage(sold: &Sold<'_>, window: Period, figure: &UsageFigure, quantity: Decimal) -> Lineage {
     Lineage {
         meter_version: Some(figure.meter_version),
         measured_quantity: Some(quantity),
         cut: figure.cut.clone(),
         event_count: Some(figure.event_count),
         digest: Some(figure.digest.clone()),
-        ..lineage(plan, price, window)
+        ..lineage(sold, window)
     }
 }
 
@@ -202,10 +220,12 @@ struct Draft {
     rated: Rated,
     before: Option<Billed>,
     lineage: Lineage,
+    /// Whether a change of the subscription, not late usage, is why it is billed again.
+    is_change: bool,
 }
 
 impl Draft {
-    fn finish(self, price: &Price, zone: TimeZone) -> Result<InvoiceLine, InvoiceError> {
+    fn finish(self, sold: &Sold<'_>, zone: TimeZone) -> Result<InvoiceLine, InvoiceError> {
         let rated = self.rated.amount;
         let already_billed = self.before.as_ref().map(|before| before.amount);
         let amount = match already_billed {
@@ -215,8 +235,8 @@ impl Draft {
         Ok(InvoiceLine {
             number: 0,
             kind: self.kind,
-            price_key: price.key.clone(),
-            description: self.describe(price, zone)?,
+            price_key: sold.identity.price.clone(),
+            description: self.describe(sold, zone)?,
             period: self.lineage.window,
             quantity: self.quantity,
             amount,
@@ -225,21 +245,24 @@ impl Draft {
             already_billed,
             discounts: Vec::new(),
             already_discounted: self.before.map(|before| before.discounts).unwrap_or_default(),
-            tax_category: price.tax_category.clone(),
+            tax_category: sold.price.tax_category.clone(),
             lineage: self.lineage,
         })
     }
 
-    fn describe(&self, price: &Price, zone: TimeZone) -> Result<String, PeriodError> {
+    fn describe(&self, sold: &Sold<'_>, zone: TimeZone) -> Result<String, PeriodError> {
         let window = self.lineage.window;
         let first = day_of(window.start, zone)?;
         let last = day_of(window.start.max(window.end - Duration::nanoseconds(1)), zone)?;
         let what = match self.kind {
             LineKind::Recurring | LineKind::Usage => "",
+            LineKind::Adjustment if self.is_change => "Rated anew: ",
             LineKind::Adjustment => "Late usage: ",
             LineKind::ProrationCredit => "Not served: ",
+            LineKind::Proration => "Changed: ",
         };
-        Ok(format!("{what}{}, {first} to {last}", price.name))
+        let of = sold.identity.add_on.as_ref().map(|_| format!("{}: ", sold.plan.name)).unwrap_or_default();
+        Ok(format!("{what}{of}{}, {first} to {last}", sold.price.name))
     }
 
     /// The rows, then what became of their sum.

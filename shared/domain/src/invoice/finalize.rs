@@ -2,10 +2,11 @@
 
 use super::assemble::Amounts;
 use super::{Invoice, InvoiceLine, InvoiceStatus, LineShare};
-use crate::id::{CouponKey, InvoiceId, MeterKey, PlanKey};
+use crate::id::{CouponKey, InvoiceId, MeterKey};
 use crate::money::{Currency, Money, MoneyError};
 use crate::period::{PeriodError, zone::day_of};
 use crate::rating::{RatingError, sum_of_rows};
+use crate::subscription::TimelineError;
 use crate::tax::NoTaxRate;
 use chrono::{DateTime, Days, Utc};
 
@@ -22,10 +23,8 @@ pub enum InvoiceError {
     Tax(#[from] NoTaxRate),
     #[error("the usage of meter {meter} is missing; fetch it for every window that the bill moment names")]
     UsageMissing { meter: MeterKey },
-    #[error(
-        "the subscription is on plan {expected} version {expected_version}, but was to be billed by {given} version {given_version}; pass that version"
-    )]
-    WrongPlan { expected: PlanKey, expected_version: u32, given: PlanKey, given_version: u32 },
+    #[error(transparent)]
+    Timeline(#[from] TimelineError),
     #[error("invoice {id} is {status}; only a draft can be finalised, what is issued never changes", status = .status.as_str())]
     NotADraft { id: InvoiceId, status: InvoiceStatus },
     #[error("invoice {id} does not add up: {what}; do not issue it, this is a fault of the program")]

@@ -1,10 +1,12 @@
 //! One line of an invoice: an amount, the rows that make it, and where they come from.
 
 use crate::discount::LineDiscount;
-use crate::id::{MeterKey, PlanKey, PriceKey, TaxCategory};
+use crate::id::{AddOnKey, MeterKey, PlanKey, PriceKey, TaxCategory};
 use crate::money::{Money, MoneyError};
 use crate::period::Period;
 use crate::rating::RatedRow;
+use crate::subscription::PriceIdentity;
+use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +22,8 @@ pub enum LineKind {
     Adjustment,
     /// What was paid in advance for time that is not served.
     ProrationCredit,
+    /// What a change adds to a period that is billed already.
+    Proration,
 }
 
 impl LineKind {
@@ -29,6 +33,7 @@ impl LineKind {
             Self::Usage => "usage",
             Self::Adjustment => "adjustment",
             Self::ProrationCredit => "proration_credit",
+            Self::Proration => "proration",
         }
     }
 }
@@ -91,7 +96,16 @@ pub struct Lineage {
     pub plan: PlanKey,
     pub plan_version: u32,
     pub price_key: PriceKey,
+    /// The add-on whose plan it is; absent for the subscription's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub add_on: Option<AddOnKey>,
+    /// The number of the subscription's change that gave it a price of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overridden_by: Option<u32>,
     pub window: Period,
+    /// Where the billing period begins to be served that the line belongs to, if not with the line's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub period_start: Option<DateTime<Utc>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub meter: Option<MeterKey>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -114,11 +128,26 @@ pub struct Lineage {
     pub digest: Option<String>,
 }
 
+impl Lineage {
+    /// Which price the line is about.
+    pub fn identity(&self) -> PriceIdentity {
+        PriceIdentity {
+            add_on: self.add_on.clone(),
+            plan: self.plan.clone(),
+            plan_version: self.plan_version,
+            price: self.price_key.clone(),
+            overridden_by: self.overridden_by,
+        }
+    }
+}
+
 /// What an earlier document charged: the part of a line that later ones must know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BilledLine {
     pub kind: LineKind,
-    pub price_key: PriceKey,
+    pub identity: PriceIdentity,
+    /// An instant of the billing period that it belongs to.
+    pub belongs_to: DateTime<Utc>,
     /// The line's `period`.
     pub period: Period,
     pub quantity: Decimal,
@@ -131,7 +160,8 @@ impl From<&InvoiceLine> for BilledLine {
     fn from(line: &InvoiceLine) -> Self {
         Self {
             kind: line.kind,
-            price_key: line.price_key.clone(),
+            identity: line.lineage.identity(),
+            belongs_to: line.lineage.period_start.unwrap_or(line.period.start),
             period: line.period,
             quantity: line.quantity,
             amount: line.amount,

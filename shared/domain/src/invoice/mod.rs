@@ -7,12 +7,13 @@ mod discounts;
 mod finalize;
 mod line;
 mod number;
+mod owed;
 mod settlement;
 mod state;
 mod taxes;
 mod terms;
 
-pub use assemble::{BillInput, BillTerms, Remeasured, UsageFigure, assemble};
+pub use assemble::{BillInput, BillTerms, UsageFigure, assemble};
 pub use discounts::{DiscountRow, redemptions};
 pub use finalize::{InvoiceError, finalize, verify};
 pub use line::{BilledLine, InvoiceLine, LineKind, LineShare, Lineage};

@@ -74,9 +74,16 @@ pub struct PeriodClosed {
     /// Earlier windows that were measured again, up to the same cut.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remeasured: Vec<Period>,
+    /// How many changes of the subscription were known: what they change about earlier periods is billed with it.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub changes: usize,
     /// Per partition of the usage log, the first offset that was not counted.
     pub cut: Vec<u64>,
     pub closed_at: DateTime<Utc>,
+}
+
+fn is_none(changes: &usize) -> bool {
+    *changes == 0
 }
 
 /// What every invoice of this deployment has in common.

@@ -2,7 +2,7 @@ use super::*;
 use std::collections::BTreeSet;
 
 /// Every type that was ever stored, with a payload as it was stored. A line is added here and never taken away.
-const GOLDEN: [(&str, &str); 30] = [
+const GOLDEN: [(&str, &str); 32] = [
     ("tenant.created.v1", include_str!("../../../../schemas/golden/journal/tenant.created.v1.json")),
     ("tenant.state_desired.v1", include_str!("../../../../schemas/golden/journal/tenant.state_desired.v1.json")),
     ("api_key.created.v1", include_str!("../../../../schemas/golden/journal/api_key.created.v1.json")),
@@ -11,6 +11,7 @@ const GOLDEN: [(&str, &str); 30] = [
     ("plan.published.v1", include_str!("../../../../schemas/golden/journal/plan.published.v1.json")),
     ("subscription.started.v1", include_str!("../../../../schemas/golden/journal/subscription.started.v1.json")),
     ("subscription.cancelled.v1", include_str!("../../../../schemas/golden/journal/subscription.cancelled.v1.json")),
+    ("subscription.changed.v1", include_str!("../../../../schemas/golden/journal/subscription.changed.v1.json")),
     (
         "invoice.settings_changed.v1",
         include_str!("../../../../schemas/golden/journal/invoice.settings_changed.v1.json"),
@@ -42,6 +43,7 @@ const GOLDEN: [(&str, &str); 30] = [
         include_str!("../../../../schemas/golden/journal/tenant.billing_terms_changed.v1.json"),
     ),
     ("wallet.created.v1", include_str!("../../../../schemas/golden/journal/wallet.created.v1.json")),
+    ("wallet.top_up_changed.v1", include_str!("../../../../schemas/golden/journal/wallet.top_up_changed.v1.json")),
     ("credit.granted.v1", include_str!("../../../../schemas/golden/journal/credit.granted.v1.json")),
     ("credit.consumed.v1", include_str!("../../../../schemas/golden/journal/credit.consumed.v1.json")),
     ("credit.expired.v1", include_str!("../../../../schemas/golden/journal/credit.expired.v1.json")),

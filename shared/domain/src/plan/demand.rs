@@ -19,6 +19,13 @@ pub struct Demand {
 }
 
 impl Demand {
+    /// What one price more asks.
+    pub fn add(&mut self, price: &Price, currency: Currency) {
+        self.dimensions.extend(price.dimensions().iter().cloned());
+        self.held.extend(price.time_weighted.map(|weighting| weighting.carry_over));
+        self.splits.extend(price.split(currency).ok().flatten());
+    }
+
     /// Whether usage before a window changes what the window held.
     pub fn carries_over(&self) -> bool {
         self.held.contains(&true)
@@ -30,9 +37,7 @@ impl PlanVersion {
     pub fn demand(&self, meter: &MeterKey, currency: Currency) -> Demand {
         let mut demand = Demand::default();
         for price in self.prices.iter().filter(|price| price.meter() == Some(meter)) {
-            demand.dimensions.extend(price.dimensions().iter().cloned());
-            demand.held.extend(price.time_weighted.map(|weighting| weighting.carry_over));
-            demand.splits.extend(price.split(currency).ok().flatten());
+            demand.add(price, currency);
         }
         demand
     }

@@ -1,10 +1,12 @@
 //! Plans: what is sold, at which prices and within which limits. A sold version never changes: a change is a new version.
 
+mod book;
 mod demand;
 mod meters;
 mod model;
 pub mod validate;
 
+pub use book::PlanBook;
 pub use demand::Demand;
 pub use model::PriceModel;
 

@@ -1,6 +1,6 @@
 //! What must hold before a plan version may be sold. All faults are reported at once, each with its JSON pointer.
 
-use super::{Amounts, PlanVersion, Price};
+use super::{Amounts, PlanVersion, Price, PriceModel};
 use crate::entitlement::check_features;
 use crate::error::FieldError;
 use crate::invoice::BillingTerms;
@@ -135,6 +135,15 @@ impl<'a> Faults<'a> {
 /// Significant digits of a normalised decimal.
 fn digits(amount: Decimal) -> u32 {
     amount.mantissa().unsigned_abs().checked_ilog10().map_or(1, |tens| tens + 1)
+}
+
+impl PriceModel {
+    /// Every fault of a model by itself, each below `pointer`.
+    pub fn faults(&self, pointer: &str) -> Vec<FieldError> {
+        let mut found = Vec::new();
+        self.rules().validate(&mut Faults { pointer: pointer.to_owned(), found: &mut found });
+        found
+    }
 }
 
 impl PlanVersion {

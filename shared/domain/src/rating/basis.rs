@@ -15,6 +15,8 @@ pub enum Basis<'a> {
     Measured(Usage<'a>),
     /// The served share of a period, for a price that depends on time alone.
     Share(Fraction),
+    /// The same for a price of which several are bought.
+    Bought { quantity: Decimal, share: Fraction },
 }
 
 /// The usage of a meter in a window.
@@ -60,7 +62,7 @@ impl<'a> Basis<'a> {
         match self {
             Self::Usage(quantity) => Ok(quantity),
             Self::Measured(usage) => Ok(usage.quantity),
-            Self::Share(_) => Err(Fault::NeedsUsage),
+            Self::Share(_) | Self::Bought { .. } => Err(Fault::NeedsUsage),
         }
     }
 
@@ -68,7 +70,7 @@ impl<'a> Basis<'a> {
         match self {
             Self::Measured(usage) => Ok(usage.event_count),
             Self::Usage(_) => Err(Fault::NeedsEventCount),
-            Self::Share(_) => Err(Fault::NeedsUsage),
+            Self::Share(_) | Self::Bought { .. } => Err(Fault::NeedsUsage),
         }
     }
 
@@ -78,7 +80,7 @@ impl<'a> Basis<'a> {
             Self::Measured(usage) if usage.quantity.is_zero() || !usage.groups.is_empty() => Ok(usage.groups),
             Self::Usage(quantity) if quantity.is_zero() => Ok(&[]),
             Self::Measured(_) | Self::Usage(_) => Err(Fault::NeedsGroups),
-            Self::Share(_) => Err(Fault::NeedsUsage),
+            Self::Share(_) | Self::Bought { .. } => Err(Fault::NeedsUsage),
         }
     }
 
@@ -97,9 +99,11 @@ impl<'a> Basis<'a> {
         if split.adds_up_to(quantity, event_count) { Ok(split) } else { Err(Fault::SplitDiffers) }
     }
 
-    pub(super) fn share(self) -> Result<Fraction, Fault> {
+    /// How many are bought, one where nothing is said, and the share of the period.
+    pub(super) fn bought(self) -> Result<(Decimal, Fraction), Fault> {
         match self {
-            Self::Share(share) => Ok(share),
+            Self::Share(share) => Ok((Decimal::ONE, share)),
+            Self::Bought { quantity, share } => Ok((quantity, share)),
             Self::Usage(_) | Self::Measured(_) => Err(Fault::NeedsShare),
         }
     }
@@ -109,7 +113,7 @@ impl<'a> Basis<'a> {
         match self {
             Self::Usage(_) => Fraction::WHOLE,
             Self::Measured(usage) => usage.share,
-            Self::Share(share) => share,
+            Self::Share(share) | Self::Bought { share, .. } => share,
         }
     }
 }

@@ -1,4 +1,5 @@
-//! A flat recurring price: one amount for a period, prorated by the share of the period that was served.
+//! A flat recurring price: one amount for a period, times how many are bought, prorated by the share of the period that was
+//! served.
 
 use super::{Basis, Fault, PricingRules, RatedRow, exact};
 use crate::id::MeterKey;
@@ -35,13 +36,14 @@ impl PricingRules for Flat {
     }
 
     fn rows(&self, currency: Currency, basis: Basis<'_>) -> Result<Vec<RatedRow>, Fault> {
-        let share = basis.share()?;
+        let (quantity, share) = basis.bought()?;
         let unit_amount = self.amount.get(currency).ok_or(Fault::CurrencyNotSold)?;
-        let amount = exact::share(unit_amount, share.numerator, share.denominator).ok_or(Fault::Overflow)?;
+        let whole = exact::multiply(quantity, unit_amount).ok_or(Fault::Overflow)?;
+        let amount = exact::share(whole, share.numerator, share.denominator).ok_or(Fault::Overflow)?;
         Ok(vec![RatedRow {
             from: Decimal::ZERO,
             up_to: None,
-            quantity: Decimal::ONE,
+            quantity,
             unit_amount,
             flat_amount: None,
             share: (!share.is_whole()).then_some(share),

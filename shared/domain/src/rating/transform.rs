@@ -99,7 +99,7 @@ impl QuantityTransform {
                 let held = &[];
                 Basis::Measured(Usage { quantity: result, event_count, groups, splits, held, period_seconds, share })
             }
-            Basis::Usage(_) | Basis::Share(_) => Basis::Usage(result),
+            Basis::Usage(_) | Basis::Share(_) | Basis::Bought { .. } => Basis::Usage(result),
         };
         Ok((basis, row))
     }

@@ -23,7 +23,7 @@ impl Simulation<'_> {
             FieldError::new(format!("/timeline/{place}{NAME}/coupon"), reason, "add it to coupons, or check its key")
         })?;
         let index = index.ok_or_else(|| at_command(place, NAME, SubscriptionError::Unknown))?;
-        let so_far = Use { subscriptions: self.uses_of(&coupon.key), billed_until: self.courses[index].billed_until };
+        let so_far = Use { subscriptions: self.uses_of(&coupon.key), billed_until: self.courses[index].progress.until };
         let course = &mut self.courses[index];
         let applied = apply(&course.state, &course.coupons, coupon, so_far, input.from, now);
         let applied = applied.map_err(|error| at_command(place, NAME, error))?;

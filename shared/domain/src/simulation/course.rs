@@ -1,38 +1,42 @@
 //! One subscription on its way: what of it is billed, what comes next, and the closing of a moment. What decides is the
 //! domain's own ([`next_moment`], [`closes_at`], [`assemble`], [`finalize`]); this only remembers, as the stores do for real.
 
-use super::entry::Entry;
+use super::entry;
 use super::prepare::{Prepared, Tenant};
 use super::wallets::Wallets;
 use crate::discount::AppliedCoupon;
 use crate::error::FieldError;
 use crate::id::MeterKey;
 use crate::invoice::{
-    BillInput, BillTerms, BilledLine, BillingTerms, Invoice, Remeasured, UsageFigure, assemble, finalize,
-    format_number, redemptions, verify,
+    BillInput, BillTerms, BilledLine, BillingTerms, Invoice, UsageFigure, assemble, finalize, format_number,
+    redemptions, verify,
 };
 use crate::journal::InvoiceSettings;
 use crate::money::MoneyError;
 use crate::period::Period;
 use crate::plan::PlanVersion;
-use crate::subscription::{BillMoment, COLLECT_HOURS, ServedPeriod, Subscription, after_end, closes_at, next_moment};
+use crate::subscription::{
+    BillMoment, COLLECT_HOURS, Progress, ServedPeriod, Subscription, TimelineError, UsageNeed, after_end, closes_at,
+    demand, next_moment, usage_needs,
+};
 use crate::tax::TaxTerms;
 use chrono::{DateTime, Duration, Utc};
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt::Display;
-use std::ops::Range;
 use std::sync::Arc;
 
 pub(super) struct Course<'p> {
     prepared: &'p Prepared,
     /// The place of its start in the timeline.
     pub place: usize,
-    pub plan: &'p PlanVersion,
     tenant: &'p Tenant,
     pub state: Subscription,
     recorded_at: DateTime<Utc>,
-    pub billed_until: Option<DateTime<Utc>>,
+    pub progress: Progress,
+    /// Whether usage of one of its plans carries over into later windows.
+    carries_over: bool,
     pub windows: Vec<ClosedWindow>,
     /// The lines of its issued invoices.
     pub lines: Vec<BilledLine>,
@@ -47,7 +51,7 @@ pub(super) struct ClosedWindow {
     pub period: ServedPeriod,
     pub closed_at: DateTime<Utc>,
     /// As last measured.
-    pub usage: BTreeMap<MeterKey, UsageFigure>,
+    pub usage: BTreeMap<UsageNeed, UsageFigure>,
 }
 
 /// A moment, and when it is closed.
@@ -72,7 +76,6 @@ impl<'p> Course<'p> {
     pub fn new(
         prepared: &'p Prepared,
         place: usize,
-        plan: &'p PlanVersion,
         tenant: &'p Tenant,
         state: Subscription,
         recorded_at: DateTime<Utc>,
@@ -80,11 +83,11 @@ impl<'p> Course<'p> {
         let mut course = Self {
             prepared,
             place,
-            plan,
             tenant,
             state,
             recorded_at,
-            billed_until: None,
+            progress: Progress::default(),
+            carries_over: false,
             windows: Vec::new(),
             lines: Vec::new(),
             coupons: Vec::new(),
@@ -103,15 +106,26 @@ impl<'p> Course<'p> {
 
     /// Finds what is closed next, and when.
     fn schedule(&mut self) -> Result<(), FieldError> {
-        let moment = next_moment(&self.state, self.plan, self.billed_until).map_err(|error| self.refused(error))?;
+        let plans = self.state.plans().into_iter().filter_map(|(key, version)| self.prepared.plan(&key, Some(version)));
+        let mut prices = plans.flat_map(|plan| &plan.prices);
+        self.carries_over = prices.any(|price| price.time_weighted.is_some_and(|weighting| weighting.carry_over));
+        let moment = next_moment(&self.state, self.prepared, self.progress).map_err(|error| self.refused(error))?;
         self.next = match moment {
             Some(moment) => {
-                let closes = closes_at(&moment, self.recorded_at, self.prepared.grace(self.plan));
+                let grace = self.prepared.grace(self.plan_at(moment.at)?);
+                let closes = closes_at(&moment, self.recorded_at, grace);
                 closes.map(|at| self.closing(moment, at))
             }
             None => self.correction(),
         };
         Ok(())
+    }
+
+    /// The plan that held just before an instant.
+    fn plan_at(&self, instant: DateTime<Utc>) -> Result<&'p PlanVersion, FieldError> {
+        let (key, version) = self.state.plan_before(instant);
+        let plan = self.prepared.plan(&key, Some(version));
+        plan.ok_or_else(|| self.refused(format!("plan {key} version {version} is missing; add it to plans")))
     }
 
     /// Moments of a subscription are closed in order.
@@ -126,56 +140,71 @@ impl<'p> Course<'p> {
         let (ended_at, last) = (self.state.ended_at?, self.last?);
         let log = &self.prepared.log;
         let mut late = log.between(&self.state.tenant, last.cut, log.entries.len());
-        let changes = |entry: &&Entry| entry.meters.iter().any(|meter| !self.windows_of(entry.time, meter).is_empty());
-        let first = late.find(changes)?;
+        let first = late.find(|entry| self.changed_by(entry).is_ok_and(|changed| !changed.is_empty()))?;
         let at = first.known_at.max(last.at.checked_add_signed(Duration::hours(COLLECT_HOURS))?);
         Some(self.closing(after_end(&self.state, ended_at, last.revision + 1), at))
     }
 
-    pub fn bills(&self, meter: &MeterKey) -> bool {
-        self.plan.prices.iter().any(|price| price.meter() == Some(meter))
+    /// Whether it is billed for the usage of any of these meters at an instant.
+    pub fn pays(&self, meters: &[MeterKey], instant: DateTime<Utc>) -> bool {
+        let within = Period::new(instant, instant + Duration::microseconds(1));
+        let needs = usage_needs(&self.state, self.prepared, within).unwrap_or_default();
+        needs.iter().any(|need| meters.contains(&need.meter))
     }
 
-    /// The closed windows whose usage an event changes: the one in which it lies, and all later ones where it carries over.
-    fn windows_of(&self, instant: DateTime<Utc>, meter: &MeterKey) -> Range<usize> {
-        if !self.bills(meter) {
-            return 0..0;
-        }
-        let first = self.windows.partition_point(|window| window.period.served.end <= instant);
-        if self.plan.demand(meter, self.state.currency).carries_over() {
-            return first..self.windows.len();
-        }
-        let is_inside = self.windows.get(first).is_some_and(|window| window.period.served.contains(instant));
-        first..first + usize::from(is_inside)
+    fn window_of(&self, instant: DateTime<Utc>) -> Option<usize> {
+        let after = self.windows.partition_point(|window| window.period.served.start <= instant);
+        let index = after.checked_sub(1)?;
+        self.windows[index].period.served.contains(instant).then_some(index)
     }
 
-    /// The usage of a window by everything its plan bills, inside a cut.
-    pub fn usage(&self, window: Period, cut: usize) -> Result<BTreeMap<MeterKey, UsageFigure>, FieldError> {
-        let meters = self.plan.billed_meters().into_iter();
-        meters.map(|meter| Ok((meter.clone(), self.figure(meter, window, cut)?))).collect()
-    }
-
-    fn figure(&self, meter: &MeterKey, window: Period, cut: usize) -> Result<UsageFigure, FieldError> {
-        let demand = self.plan.demand(meter, self.state.currency);
-        self.prepared.log.figure(&self.state.tenant, meter, &demand, window, cut)
-    }
-
-    /// Closed windows into which usage has come since they were last measured, measured again whole, each with the meters
-    /// that changed.
-    fn late(&self, cut: usize) -> Result<BTreeMap<usize, BTreeMap<MeterKey, UsageFigure>>, FieldError> {
-        let from = self.last.map_or(0, |last| last.cut);
-        let mut changed: BTreeSet<(usize, &MeterKey)> = BTreeSet::new();
-        if !self.windows.is_empty() {
-            for entry in self.prepared.log.between(&self.state.tenant, from, cut) {
-                for meter in &entry.meters {
-                    changed.extend(self.windows_of(entry.time, meter).map(|window| (window, meter)));
+    /// What of closed periods an event changes: the windows in which it lies, and later ones into which it carries over.
+    fn changed_by(&self, entry: &entry::Entry) -> Result<Vec<UsageNeed>, TimelineError> {
+        let first = self.windows.partition_point(|window| window.period.served.end <= entry.time);
+        let mut changed = Vec::new();
+        for window in &self.windows[first..] {
+            let begins_later = window.period.served.start > entry.time;
+            if begins_later && !self.carries_over {
+                break;
+            }
+            for need in usage_needs(&self.state, self.prepared, window.period.served)? {
+                let reaches = need.window.contains(entry.time)
+                    || (need.window.start > entry.time
+                        && self.carries_over
+                        && demand(&self.state, self.prepared, &need)?.carries_over());
+                if reaches && entry.meters.contains(&need.meter) {
+                    changed.push(need);
                 }
             }
         }
-        let mut late: BTreeMap<usize, BTreeMap<MeterKey, UsageFigure>> = BTreeMap::new();
-        for (window, meter) in changed {
-            let figure = self.figure(meter, self.windows[window].period.served, cut)?;
-            late.entry(window).or_default().insert(meter.clone(), figure);
+        Ok(changed)
+    }
+
+    /// The usage of a span by everything that is billed in it, inside a cut.
+    pub fn usage(&self, within: Period, cut: usize) -> Result<BTreeMap<UsageNeed, UsageFigure>, FieldError> {
+        let needs = usage_needs(&self.state, self.prepared, within).map_err(|error| self.refused(error))?;
+        needs.into_iter().map(|need| self.figure(&need, cut).map(|figure| (need, figure))).collect()
+    }
+
+    fn figure(&self, need: &UsageNeed, cut: usize) -> Result<UsageFigure, FieldError> {
+        let demand = demand(&self.state, self.prepared, need).map_err(|error| self.refused(error))?;
+        self.prepared.log.figure(&self.state.tenant, &need.meter, &demand, need.window, cut)
+    }
+
+    /// What of closed periods is to be measured again, because usage has come since it was last measured.
+    fn late(&self, cut: usize) -> Result<BTreeMap<UsageNeed, UsageFigure>, FieldError> {
+        let from = self.last.map_or(0, |last| last.cut);
+        let mut late = BTreeMap::new();
+        if self.windows.is_empty() {
+            return Ok(late);
+        }
+        for entry in self.prepared.log.between(&self.state.tenant, from, cut) {
+            for need in self.changed_by(entry).map_err(|error| self.refused(error))? {
+                if let Entry::Vacant(place) = late.entry(need) {
+                    let figure = self.figure(place.key(), cut)?;
+                    place.insert(figure);
+                }
+            }
         }
         Ok(late)
     }
@@ -185,22 +214,18 @@ impl<'p> Course<'p> {
         let cut = self.prepared.log.cut(at);
         let needs = moment.usage.iter();
         let usage = needs
-            .map(|need| Ok((need.meter.clone(), self.figure(&need.meter, need.window, cut)?)))
+            .map(|need| Ok((need.clone(), self.figure(need, cut)?)))
             .collect::<Result<BTreeMap<_, _>, FieldError>>()?;
         let late = self.late(cut)?;
-        let remeasured = late.iter().map(|(window, usage)| Remeasured {
-            window: self.windows[*window].period.served,
-            plan: self.plan,
-            usage: usage.clone(),
-        });
         let settings = self.settings();
+        let knows_earlier = !late.is_empty() || moment.compared().next().is_some();
         let invoice = assemble(&BillInput {
             subscription: &self.state,
-            plan: self.plan,
+            plans: self.prepared,
             moment,
             usage: &usage,
-            billed: &self.billed(moment, late.keys()),
-            remeasured: &remeasured.collect::<Vec<_>>(),
+            billed: if knows_earlier { &self.lines } else { &[] },
+            late: &late,
             settings: &settings,
             bill_to: &self.tenant.bill_to,
             terms: BillTerms { taxes: self.taxes(), coupons: &self.coupons },
@@ -209,15 +234,22 @@ impl<'p> Course<'p> {
         Ok(Drafted { invoice: invoice.map_err(|error| self.refused(error))?, usage, late, cut })
     }
 
-    /// The issued lines that a document of this moment must know: about the windows that it measures again, and, where the
-    /// subscription ends, about the period that ends with it.
-    fn billed<'a>(&self, moment: &BillMoment, late: impl Iterator<Item = &'a usize>) -> Vec<BilledLine> {
-        let ended = moment.closes.filter(|_| moment.is_last).map(|closes| closes.full);
-        let stretches: Vec<Period> = late.map(|window| self.windows[*window].period.served).chain(ended).collect();
-        let covers = |line: &&BilledLine| {
-            stretches.iter().any(|stretch| stretch.start <= line.period.start && line.period.end <= stretch.end)
+    /// What was measured becomes what the periods were billed for.
+    fn remember(&mut self, moment: &BillMoment, at: DateTime<Utc>, measured: BTreeMap<UsageNeed, UsageFigure>) {
+        let of = |period: &ServedPeriod| -> BTreeMap<UsageNeed, UsageFigure> {
+            let inside = measured.iter().filter(|(need, _)| period.served.intersect(&need.window).is_some());
+            inside.map(|(need, figure)| (need.clone(), figure.clone())).collect()
         };
-        if stretches.is_empty() { Vec::new() } else { self.lines.iter().filter(covers).cloned().collect() }
+        for reopened in moment.reopens.iter().filter(|reopened| reopened.is_closed) {
+            let known = |window: &&mut ClosedWindow| window.period.served.start == reopened.period.served.start;
+            if let Some(window) = self.windows.iter_mut().find(known) {
+                window.usage = of(&reopened.period);
+            }
+        }
+        if let Some(period) = moment.closes {
+            self.windows.retain(|window| window.period.served.start < period.served.start);
+            self.windows.push(ClosedWindow { period, closed_at: at, usage: of(&period) });
+        }
     }
 
     /// Closes the next moment; answers its invoice, where it has one, paid by the wallets as far as they can. `numbers` counts
@@ -229,11 +261,13 @@ impl<'p> Course<'p> {
         let drafted = self.draft(&moment, at)?;
         let is_issued = drafted.invoice.is_owed(&self.prepared.settings) || self.was_drafted(&moment, at)?;
         let Drafted { mut invoice, usage, late, cut } = drafted;
-        for (window, usage) in late {
-            self.windows[window].usage.extend(usage);
+        for (need, figure) in late {
+            if let Some(window) = self.window_of(need.window.start) {
+                self.windows[window].usage.insert(need, figure);
+            }
         }
-        self.windows.extend(moment.closes.map(|period| ClosedWindow { period, closed_at: at, usage }));
-        self.billed_until = Some(moment.at);
+        self.remember(&moment, at, usage);
+        self.progress = Progress { until: Some(moment.at), changes: self.state.changes.len() };
         self.last = Some(LastClosing { at, wave, cut, revision: moment.revision });
         let mut issued = None;
         if is_issued {
@@ -286,7 +320,8 @@ impl<'p> Course<'p> {
 
     /// The terms of payment of its invoices.
     pub fn terms(&self) -> BillingTerms {
-        self.prepared.terms(self.tenant, self.plan)
+        let plan = self.prepared.plan(&self.state.plan, Some(self.state.plan_version));
+        self.prepared.terms(self.tenant, plan)
     }
 
     /// What stops this subscription is told at the command that started it.
@@ -298,8 +333,8 @@ impl<'p> Course<'p> {
 /// A document that is not issued yet, with what it stands on.
 pub(super) struct Drafted {
     pub invoice: Invoice,
-    usage: BTreeMap<MeterKey, UsageFigure>,
-    late: BTreeMap<usize, BTreeMap<MeterKey, UsageFigure>>,
+    usage: BTreeMap<UsageNeed, UsageFigure>,
+    late: BTreeMap<UsageNeed, UsageFigure>,
     cut: usize,
 }
 

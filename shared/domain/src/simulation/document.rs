@@ -11,6 +11,10 @@ use crate::money::{Currency, Money};
 use crate::party::Party;
 use crate::period::{Alignment, TimeZone};
 use crate::plan::PlanVersion;
+use crate::subscription::{
+    AddAddOn, ChangePlan, ChangeQuantity, EffectiveAt, InvoiceTiming, OverridePrice, Pause, Proration, Quantities,
+    Reactivate, RemoveAddOn, TrialUsage,
+};
 use crate::tax::{TaxProfile, TaxSettings};
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
@@ -138,6 +142,22 @@ pub struct TimelineEntry {
     #[serde(default)]
     pub issue_credit_note: Option<CreditNoteInput>,
     #[serde(default)]
+    pub change_plan: Option<ChangePlan>,
+    #[serde(default)]
+    pub change_quantity: Option<ChangeQuantity>,
+    #[serde(default)]
+    pub add_add_on: Option<AddAddOn>,
+    #[serde(default)]
+    pub remove_add_on: Option<RemoveAddOn>,
+    #[serde(default)]
+    pub pause: Option<Pause>,
+    #[serde(default)]
+    pub resume: Option<Pause>,
+    #[serde(default)]
+    pub override_price: Option<OverridePrice>,
+    #[serde(default)]
+    pub reactivate: Option<Reactivate>,
+    #[serde(default)]
     pub apply_coupon: Option<ApplyCouponInput>,
     #[serde(default)]
     pub remove_coupon: Option<RemoveCouponInput>,
@@ -167,12 +187,57 @@ pub struct StartInput {
     /// Exclusive.
     #[serde(default)]
     pub end_at: Option<DateTime<Utc>>,
+    /// How many of each flat price are bought.
+    #[serde(default)]
+    pub quantities: Quantities,
+    #[serde(default)]
+    pub trial: Option<TrialInput>,
+    /// Plans that follow, in rising order.
+    #[serde(default)]
+    pub phases: Vec<PhaseInput>,
+}
+
+/// A time at the start in which nothing recurring is charged.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrialInput {
+    /// Exclusive.
+    pub until: DateTime<Utc>,
+    #[serde(default)]
+    pub usage: TrialUsage,
+    /// Whether it goes on as a paid subscription by itself.
+    #[serde(default = "yes")]
+    pub converts: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// A plan that the subscription takes later.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PhaseInput {
+    pub at: DateTime<Utc>,
+    pub plan: PlanKey,
+    #[serde(default)]
+    pub plan_version: Option<u32>,
+    #[serde(default)]
+    pub quantities: Quantities,
+    #[serde(default)]
+    pub proration: Proration,
 }
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CancelInput {
-    pub mode: CancelMode,
+    #[serde(default)]
+    pub mode: Option<CancelMode>,
+    /// Instead of a mode: at a date, also in the past.
+    #[serde(default)]
+    pub effective_at: Option<EffectiveAt>,
+    #[serde(default)]
+    pub invoice: InvoiceTiming,
 }
 
 /// A payment that came from outside, of the invoice with this number.

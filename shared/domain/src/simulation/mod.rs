@@ -9,6 +9,7 @@
 //! It stands for a bill run that never sleeps: a moment is closed at the very instant at which its grace is over, and
 //! usage is known from its `known_at` on.
 
+mod changes;
 mod commands;
 mod coupons;
 mod course;
@@ -26,7 +27,8 @@ mod wallets;
 
 pub use document::{
     CancelInput, CreditNoteInput, DEFAULT_DUE_DAYS, DEFAULT_GRACE_HOURS, DEFAULT_ISSUER, DEFAULT_SERIES, GrantInput,
-    MeterInput, SimulationDocument, StartInput, TenantInput, TimelineEntry, TopUpInput, UsageInput, WalletInput,
+    MeterInput, PhaseInput, SimulationDocument, StartInput, TenantInput, TimelineEntry, TopUpInput, TrialInput,
+    UsageInput, WalletInput,
 };
 pub use parse::{MAX_DOCUMENT_BYTES, parse};
 pub use prepare::{MAX_AS_OF, MAX_COMMANDS, MAX_METERS, MAX_PLANS, MAX_TENANTS, MAX_USAGE};

@@ -16,7 +16,7 @@ use crate::journal::InvoiceSettings;
 use crate::meter::MeterDefinition;
 use crate::party::Party;
 use crate::period::TimeZone;
-use crate::plan::PlanVersion;
+use crate::plan::{PlanBook, PlanVersion};
 use crate::tax::{TaxProfile, TaxSettings};
 use chrono::{DateTime, Datelike, Duration, Utc};
 use std::collections::{BTreeMap, BTreeSet};
@@ -108,12 +108,19 @@ impl Prepared {
     }
 
     /// The terms of payment of a plan's invoices to a tenant.
-    pub fn terms(&self, tenant: &Tenant, plan: &PlanVersion) -> BillingTerms {
-        tenant.terms.clone().or(BillingTerms::of_plan(plan)).or(self.terms.clone())
+    pub fn terms(&self, tenant: &Tenant, plan: Option<&PlanVersion>) -> BillingTerms {
+        let of_plan = plan.map(BillingTerms::of_plan).unwrap_or_default();
+        tenant.terms.clone().or(of_plan).or(self.terms.clone())
     }
 
     pub fn grace(&self, plan: &PlanVersion) -> Duration {
         Duration::hours(plan.grace_hours.unwrap_or(self.grace_hours).into())
+    }
+}
+
+impl PlanBook for Prepared {
+    fn version(&self, key: &PlanKey, version: u32) -> Option<&PlanVersion> {
+        self.plan(key, Some(version))
     }
 }
 
@@ -152,6 +159,14 @@ fn check_instants(document: &SimulationDocument, faults: &mut Vec<FieldError>) {
         if let Some(start) = &entry.start {
             start.start_at.into_iter().for_each(|at| check_year(below("start/start_at"), at, faults));
             start.end_at.into_iter().for_each(|at| check_year(below("start/end_at"), at, faults));
+            start.trial.iter().for_each(|trial| check_year(below("start/trial/until"), trial.until, faults));
+            for (phase, at) in start.phases.iter().map(|phase| phase.at).enumerate() {
+                check_year(below(&format!("start/phases/{phase}/at")), at, faults);
+            }
+        }
+        if entry.cancel.as_ref().is_some_and(|cancel| cancel.mode.is_some() == cancel.effective_at.is_some()) {
+            let way_out = "write exactly one of mode and effective_at";
+            faults.push(FieldError::new(below("cancel"), "does not say when", way_out));
         }
         if let Some(apply) = &entry.apply_coupon {
             apply.from.into_iter().for_each(|at| check_year(below("apply_coupon/from"), at, faults));

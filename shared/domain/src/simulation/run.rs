@@ -2,6 +2,7 @@
 //! A command comes before a closing of the same instant.
 
 use super::SimulationDocument;
+use super::changes::resolved;
 use super::course::{Course, at_command};
 use super::document::{StartInput, TimelineEntry};
 use super::prepare::Prepared;
@@ -12,7 +13,9 @@ use crate::error::FieldError;
 use crate::id::{InvoiceId, SubscriptionId, TenantId};
 use crate::invoice::{BilledLine, Invoice};
 use crate::period::PeriodError;
-use crate::subscription::{StartTerms, Subscription, SubscriptionCommand, SubscriptionError, decide, evolve};
+use crate::subscription::{
+    Phase, StartOptions, StartTerms, Subscription, SubscriptionCommand, SubscriptionError, TrialTerms, decide, evolve,
+};
 use chrono::{DateTime, Utc};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -134,14 +137,20 @@ impl<'p> Simulation<'p> {
             self.by_id.insert(id.clone(), self.courses.len());
             self.courses.push(course);
         }
-        if let Some(cancel) = &entry.cancel {
-            let course = index.map(|index| &self.courses[index]);
-            let billed_until = course.and_then(|course| course.billed_until);
-            let command = SubscriptionCommand::Cancel { mode: cancel.mode, billed_until };
-            let state = decided(place, "/cancel", course.map(|course| &course.state), &command, entry.at)?;
-            if let Some(index) = index {
-                self.courses[index].take(state)?;
-            }
+        if let Some(mode) = entry.cancel.as_ref().and_then(|cancel| cancel.mode) {
+            self.decide(place, "cancel", index, entry.at, |billed_until| SubscriptionCommand::Cancel {
+                mode,
+                billed_until,
+            })?;
+        }
+        if let Some((name, request)) = entry.change() {
+            let terms = resolved(self.prepared, place, name, request)?;
+            let plans = self.prepared;
+            self.decide(place, name, index, entry.at, |billed_until| SubscriptionCommand::Change {
+                terms,
+                plans,
+                billed_until,
+            })?;
         }
         if let Some(apply) = &entry.apply_coupon {
             self.apply_coupon(place, entry.at, index, apply)?;
@@ -171,6 +180,24 @@ impl<'p> Simulation<'p> {
         }
     }
 
+    /// Asks a command of a subscription, and takes what it leads to.
+    fn decide<'c>(
+        &mut self,
+        place: usize,
+        name: &str,
+        index: Option<usize>,
+        now: DateTime<Utc>,
+        command: impl FnOnce(Option<DateTime<Utc>>) -> SubscriptionCommand<'c>,
+    ) -> Result<(), FieldError> {
+        let course = index.map(|index| &self.courses[index]);
+        let command = command(course.and_then(|course| course.progress.until));
+        let state = decided(place, &format!("/{name}"), course.map(|course| &course.state), &command, now)?;
+        if let Some(index) = index {
+            self.courses[index].take(state)?;
+        }
+        Ok(())
+    }
+
     fn start(
         &self,
         place: usize,
@@ -197,10 +224,32 @@ impl<'p> Simulation<'p> {
             anchor_day: start.anchor_day,
             start_at: start.start_at.unwrap_or(now),
             end_at: start.end_at,
+            options: self.options(place, start)?,
         };
         let state = existing.map(|index| &self.courses[index].state);
         let state = decided(place, "/start", state, &SubscriptionCommand::Start { terms, plan }, now)?;
-        Course::new(self.prepared, place, plan, tenant, state, now)
+        Course::new(self.prepared, place, tenant, state, now)
+    }
+}
+
+impl Simulation<'_> {
+    fn options(&self, place: usize, start: &StartInput) -> Result<StartOptions, FieldError> {
+        let trial = start.trial.as_ref().map(|trial| TrialTerms {
+            until: trial.until,
+            usage: trial.usage,
+            converts: trial.converts,
+        });
+        let phases = start.phases.iter().enumerate().map(|(index, phase)| {
+            let plan = self.prepared.plan(&phase.plan, phase.plan_version).ok_or_else(|| {
+                let reason = format!("{} is not a plan of the document in that version", phase.plan);
+                let field = format!("/timeline/{place}/start/phases/{index}/plan");
+                FieldError::new(field, reason, "add it to plans, or check its key and version")
+            })?;
+            let (quantities, proration) = (phase.quantities.clone(), phase.proration);
+            Ok(Phase { at: phase.at, plan: plan.clone(), quantities, proration })
+        });
+        let phases = phases.collect::<Result<_, FieldError>>()?;
+        Ok(StartOptions { quantities: start.quantities.clone(), trial, phases })
     }
 }
 

@@ -9,8 +9,9 @@ use crate::id::{MeterKey, TenantId};
 use crate::invoice::{Invoice, UsageFigure};
 use crate::money::{Currency, Money, MoneyError};
 use crate::period::Period;
-use crate::subscription::{ServedPeriod, bill_moments, next_moment};
+use crate::subscription::{Progress, ServedPeriod, UsageNeed, bill_moments, next_moment};
 use chrono::{DateTime, Utc};
+use rust_decimal::Decimal;
 use std::collections::BTreeMap;
 
 /// The state at `as_of`, to which the simulation has advanced.
@@ -19,7 +20,7 @@ pub(super) fn view(simulation: &Simulation<'_>, as_of: DateTime<Utc>) -> Result<
     let (mut subscriptions, mut drafts) = (Vec::with_capacity(simulation.courses.len()), Vec::new());
     let mut wallets = simulation.wallets.clone();
     for course in &simulation.courses {
-        subscriptions.push(subscription(course, as_of, cut)?);
+        subscriptions.push(subscription(simulation, course, as_of, cut)?);
         let draft = draft(course, as_of)?.filter(|draft| draft.is_owed(&simulation.prepared.settings));
         drafts.extend(draft.map(|draft| shown(course, draft, &mut wallets, as_of)).transpose()?);
     }
@@ -43,7 +44,12 @@ pub(super) fn view(simulation: &Simulation<'_>, as_of: DateTime<Utc>) -> Result<
     })
 }
 
-fn subscription(course: &Course<'_>, as_of: DateTime<Utc>, cut: usize) -> Result<SubscriptionView, FieldError> {
+fn subscription(
+    simulation: &Simulation<'_>,
+    course: &Course<'_>,
+    as_of: DateTime<Utc>,
+    cut: usize,
+) -> Result<SubscriptionView, FieldError> {
     let mut periods = Vec::with_capacity(course.windows.len() + 1);
     for window in &course.windows {
         periods.push(PeriodView {
@@ -51,45 +57,60 @@ fn subscription(course: &Course<'_>, as_of: DateTime<Utc>, cut: usize) -> Result
             served: window.period.served,
             state: PeriodState::Closed,
             closed_at: Some(window.closed_at),
-            usage: quantities(&window.usage),
+            usage: quantities(course, &window.usage)?,
             billed: billed(course, window.period.full)?,
         });
     }
-    for (period, state) in unclosed(course, as_of)? {
+    for (period, state) in unclosed(simulation, course, as_of)? {
         periods.push(PeriodView {
             full: period.full,
             served: period.served,
             state,
             closed_at: None,
-            usage: quantities(&course.usage(period.served, cut)?),
+            usage: quantities(course, &course.usage(period.served, cut)?)?,
             billed: billed(course, period.full)?,
         });
     }
     Ok(SubscriptionView {
         subscription: course.state.clone(),
         periods,
-        billed_until: course.billed_until,
+        billed_until: course.progress.until,
         next: course.next.as_ref().map(|Closing { moment, at, .. }| NextMoment { at: moment.at, closes_at: *at }),
     })
 }
 
 /// The periods that have begun and are not closed: those that wait, and the one that runs.
-fn unclosed(course: &Course<'_>, as_of: DateTime<Utc>) -> Result<Vec<(ServedPeriod, PeriodState)>, FieldError> {
+fn unclosed(
+    simulation: &Simulation<'_>,
+    course: &Course<'_>,
+    as_of: DateTime<Utc>,
+) -> Result<Vec<(ServedPeriod, PeriodState)>, FieldError> {
     let refused = |error| course.refused(error);
-    let waiting = bill_moments(&course.state, course.plan, course.billed_until, as_of).map_err(refused)?;
-    let reached = waiting.last().map(|moment| moment.at).or(course.billed_until);
-    let mut next = next_moment(&course.state, course.plan, reached).map_err(refused)?;
-    // The first moment can be the start itself, which closes nothing: the running period is closed by the one after it.
-    if let Some(moment) = next.as_ref().filter(|moment| moment.closes.is_none()) {
-        next = next_moment(&course.state, course.plan, Some(moment.at)).map_err(refused)?;
+    let plans = simulation.prepared;
+    let waiting = bill_moments(&course.state, plans, course.progress, as_of).map_err(refused)?;
+    let after = |at| Progress { until: Some(at), changes: course.state.changes.len() };
+    let reached = waiting.last().map_or(course.progress, |moment| after(moment.at));
+    let mut next = next_moment(&course.state, plans, reached).map_err(refused)?;
+    // A moment can be a start or a change, which closes nothing: the running period is closed by a later one.
+    while let Some(moment) = next.as_ref().filter(|moment| moment.closes.is_none()) {
+        next = next_moment(&course.state, plans, after(moment.at)).map_err(refused)?;
     }
     let open = next.and_then(|moment| moment.closes).filter(|period| period.served.start <= as_of);
     let waiting = waiting.into_iter().filter_map(|moment| moment.closes).map(|period| (period, PeriodState::Waiting));
     Ok(waiting.chain(open.map(|period| (period, PeriodState::Open))).collect())
 }
 
-fn quantities(usage: &BTreeMap<MeterKey, UsageFigure>) -> BTreeMap<MeterKey, Used> {
-    usage.iter().map(|(meter, figure)| (meter.clone(), Used(figure.quantity))).collect()
+/// By meter: where it was billed in several windows, their sum.
+fn quantities(
+    course: &Course<'_>,
+    usage: &BTreeMap<UsageNeed, UsageFigure>,
+) -> Result<BTreeMap<MeterKey, Used>, FieldError> {
+    let mut quantities: BTreeMap<MeterKey, Used> = BTreeMap::new();
+    for (need, figure) in usage {
+        let used = quantities.entry(need.meter.clone()).or_insert(Used(Decimal::ZERO));
+        used.0 = crate::quantity::add(used.0, figure.quantity).map_err(|error| course.refused(error))?;
+    }
+    Ok(quantities)
 }
 
 fn billed(course: &Course<'_>, full: Period) -> Result<Money, FieldError> {
@@ -146,9 +167,7 @@ fn unbilled(simulation: &Simulation<'_>, cut: usize) -> Vec<UnbilledUsage> {
     }
     let mut unbilled = Vec::new();
     for entry in &log.entries[..cut] {
-        let pays = |course: &&Course<'_>| {
-            course.state.is_active(entry.time) && entry.meters.iter().any(|meter| course.bills(meter))
-        };
+        let pays = |course: &&Course<'_>| course.state.is_active(entry.time) && course.pays(&entry.meters, entry.time);
         let reason = log.refusal(entry).or_else(|| {
             let nobody = || "no subscription of the tenant bills it at that time".to_owned();
             (!courses.get(&entry.tenant).is_some_and(|courses| courses.iter().any(pays))).then(nobody)

@@ -1,13 +1,14 @@
 //! What may be asked of a subscription, and what comes of it.
 
-use super::Subscription;
+use super::change::{Alteration, InvoiceTiming, Proration, Quantities, SubscriptionChanged, TrialUsage};
+use super::{Subscription, TimelineError, alter, start};
 use crate::error::FieldError;
 use crate::id::{SubscriptionId, TenantId};
 use crate::journal::{CancelMode, JournalEvent, SubscriptionCancelled};
 use crate::money::Currency;
-use crate::period::{Alignment, Interval, IntervalUnit, MAX_PERIODS, PeriodError, TimeZone};
-use crate::plan::PlanVersion;
-use chrono::{DateTime, Duration, Utc};
+use crate::period::{Alignment, PeriodError, TimeZone};
+use crate::plan::{PlanBook, PlanVersion};
+use chrono::{DateTime, Utc};
 
 /// The terms of a new subscription. Ids are given, never drawn here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,9 +26,59 @@ pub struct StartTerms {
     pub start_at: DateTime<Utc>,
     /// Exclusive; when the end is known from the beginning.
     pub end_at: Option<DateTime<Utc>>,
+    pub options: StartOptions,
 }
 
-#[derive(Debug, Clone)]
+/// What a new subscription may have beside the plain terms.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StartOptions {
+    /// How many of each flat price are bought.
+    pub quantities: Quantities,
+    pub trial: Option<TrialTerms>,
+    /// Plans that follow, each from its instant on, in rising order.
+    pub phases: Vec<Phase>,
+}
+
+/// A time at the start in which nothing recurring is charged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TrialTerms {
+    /// Exclusive.
+    pub until: DateTime<Utc>,
+    pub usage: TrialUsage,
+    /// Whether it goes on as a paid subscription by itself; else it ends with the trial, unless it is reactivated.
+    pub converts: bool,
+}
+
+/// A plan that a subscription takes later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Phase {
+    pub at: DateTime<Utc>,
+    pub plan: PlanVersion,
+    pub quantities: Quantities,
+    pub proration: Proration,
+}
+
+/// A change as it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangeTerms {
+    /// The interval of a plan and the end that is undone are filled in by [`decide`].
+    pub what: Alteration,
+    pub effective: Effective,
+    pub proration: Proration,
+    pub invoice: InvoiceTiming,
+}
+
+/// From when on a change is to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effective {
+    Now,
+    /// When the running period ends.
+    PeriodEnd,
+    /// Later, or backdated.
+    At(DateTime<Utc>),
+}
+
+#[derive(Clone)]
 pub enum SubscriptionCommand<'a> {
     Start {
         terms: StartTerms,
@@ -35,6 +86,12 @@ pub enum SubscriptionCommand<'a> {
     },
     Cancel {
         mode: CancelMode,
+        /// The last bill moment that was billed, or closed without an invoice.
+        billed_until: Option<DateTime<Utc>>,
+    },
+    Change {
+        terms: ChangeTerms,
+        plans: &'a dyn PlanBook,
         /// The last bill moment that was billed, or closed without an invoice.
         billed_until: Option<DateTime<Utc>>,
     },
@@ -47,6 +104,8 @@ pub enum SubscriptionError {
     Field(#[from] FieldError),
     #[error(transparent)]
     Period(#[from] PeriodError),
+    #[error(transparent)]
+    Timeline(#[from] TimelineError),
     #[error("the subscription exists already; use another id, or cancel it first")]
     Exists,
     #[error("there is no such subscription; check its id")]
@@ -57,6 +116,18 @@ pub enum SubscriptionError {
     NotStarted { start: DateTime<Utc> },
     #[error("everything up to {billed_until} is billed; cancel after this instant, or at the end of the period")]
     BilledAlready { billed_until: DateTime<Utc> },
+    #[error(
+        "everything up to {billed_until} is billed, and its periods are fixed; let periods of another length begin after this instant"
+    )]
+    PeriodsAreBilled { billed_until: DateTime<Utc> },
+    #[error("it is so already; nothing was changed, name other terms or another instant")]
+    ChangesNothing,
+    #[error("the subscription does not run at {at}; name an instant at which it does, or reactivate it")]
+    NotRunning { at: DateTime<Utc> },
+    #[error("the subscription has no end that could be undone; cancel it first")]
+    HasNoEnd,
+    #[error("the subscription has {most} changes already; start a new one instead")]
+    TooManyChanges { most: usize },
 }
 
 /// What a command leads to at `now`. An answer is an event to append; an error changes nothing.
@@ -68,11 +139,17 @@ pub fn decide(
     match (state, command) {
         (Some(_), SubscriptionCommand::Start { .. }) => Err(SubscriptionError::Exists),
         (None, SubscriptionCommand::Start { terms, plan }) => {
-            Ok(JournalEvent::SubscriptionStarted(start(terms, plan, now)?))
+            Ok(JournalEvent::SubscriptionStarted(start::start(terms, plan, now)?))
         }
-        (None, SubscriptionCommand::Cancel { .. }) => Err(SubscriptionError::Unknown),
+        (None, SubscriptionCommand::Cancel { .. } | SubscriptionCommand::Change { .. }) => {
+            Err(SubscriptionError::Unknown)
+        }
         (Some(state), SubscriptionCommand::Cancel { mode, billed_until }) => {
             Ok(JournalEvent::SubscriptionCancelled(cancel(state, *mode, *billed_until, now)?))
+        }
+        (Some(state), SubscriptionCommand::Change { terms, plans, billed_until }) => {
+            let change = alter::change(state, terms, *plans, *billed_until, now)?;
+            Ok(JournalEvent::SubscriptionChanged(SubscriptionChanged { subscription_id: state.id.clone(), change }))
         }
     }
 }
@@ -84,66 +161,11 @@ pub fn evolve(state: Option<Subscription>, event: &JournalEvent) -> Option<Subsc
         (Some(state), JournalEvent::SubscriptionCancelled(cancelled)) if cancelled.subscription_id == state.id => {
             Some(Subscription { ended_at: Some(cancelled.at), ..state })
         }
+        (Some(state), JournalEvent::SubscriptionChanged(changed)) if changed.subscription_id == state.id => {
+            Some(state.with(changed.change.clone()))
+        }
         (state, _) => state,
     }
-}
-
-fn start(terms: &StartTerms, plan: &PlanVersion, now: DateTime<Utc>) -> Result<Subscription, SubscriptionError> {
-    let calendar = terms.calendar.unwrap_or(plan.calendar);
-    if plan.currencies().is_some_and(|sold| !sold.contains(&terms.currency)) {
-        let reason = format!("{} is not a currency of this plan", terms.currency);
-        return Err(FieldError::new("/currency", reason, "choose one in which the plan has amounts").into());
-    }
-    if terms.end_at.is_some_and(|end| end <= terms.start_at) {
-        let way_out = "leave it out, or write an instant after start_at";
-        return Err(FieldError::new("/end_at", "is not after the start", way_out).into());
-    }
-    let longest = Duration::days(31) * i32::try_from(MAX_PERIODS).unwrap_or(i32::MAX);
-    if now.signed_duration_since(terms.start_at).abs() > longest {
-        return Err(FieldError::new("/start_at", "is more than a century away", "check the year").into());
-    }
-    if terms.end_at.is_some_and(|end| end.signed_duration_since(terms.start_at) > longest) {
-        return Err(FieldError::new(
-            "/end_at",
-            "is more than a century after the start",
-            "check the year, or leave it out",
-        )
-        .into());
-    }
-    let anchor_day = anchor_day(terms, calendar, plan.interval)?;
-    Ok(Subscription {
-        id: terms.id.clone(),
-        tenant: terms.tenant.clone(),
-        plan: plan.key.clone(),
-        plan_version: plan.version,
-        currency: terms.currency,
-        zone: terms.zone,
-        calendar,
-        interval: plan.interval,
-        anchor_day,
-        started_at: terms.start_at,
-        ended_at: terms.end_at,
-    })
-}
-
-/// The day that the terms name, where the calendar leaves a choice, or else the one on which the subscription starts.
-fn anchor_day(terms: &StartTerms, calendar: Alignment, interval: Interval) -> Result<u8, SubscriptionError> {
-    let Some(day) = terms.anchor_day else {
-        return Ok(interval.own_anchor_day(calendar, terms.start_at, terms.zone)?);
-    };
-    let days = interval.anchor_days(calendar);
-    if days.contains(&day) {
-        return Ok(day);
-    }
-    let (reason, way_out) = match (interval.unit, calendar) {
-        (IntervalUnit::Week, _) => ("is not a day of a week", "write 1 for Monday to 7 for Sunday"),
-        (IntervalUnit::Day, _) => ("has no meaning for days", "leave it out"),
-        (_, Alignment::Calendar) => {
-            ("a calendar subscription begins on day 1", "leave it out, or subscribe by anniversary")
-        }
-        (_, Alignment::Anniversary) => ("is not a day of a month", "write 1 to 31"),
-    };
-    Err(FieldError::new("/anchor_day", reason, way_out).into())
 }
 
 fn cancel(
@@ -157,7 +179,7 @@ fn cancel(
     }
     let at = match mode {
         CancelMode::Now => now,
-        CancelMode::PeriodEnd => state.anchor()?.period_containing(now)?.end,
+        CancelMode::PeriodEnd => state.period_end(now)?,
     };
     // An earlier end may replace a later one, never the other way round: what ended is over.
     if let Some(end) = state.ended_at

@@ -1,15 +1,36 @@
-//! Subscriptions: which tenant buys which version of a plan, from when until when, and in which currency and zone.
+//! Subscriptions: which tenant buys which version of a plan, from when until when, and in which currency and zone. A
+//! subscription is the terms of its start and the list of its changes; [`Subscription::stretches`] is the one fold over both.
 //!
 //! [`decide`] says what a command leads to, [`evolve`] what an event makes of the state; both are pure. When something is
 //! to be billed is the matter of [`bill_moments`].
 
+mod alter;
+mod change;
 mod closing;
 mod command;
 mod moments;
+mod request;
+mod sold;
+mod start;
+mod timeline;
 
+pub use alter::MAX_CHANGES;
+pub use change::{Alteration, Change, InvoiceTiming, Proration, Quantities, SubscriptionChanged, Trial, TrialUsage};
 pub use closing::{COLLECT_HOURS, closes_at};
-pub use command::{StartTerms, SubscriptionCommand, SubscriptionError, decide, evolve};
-pub use moments::{BillMoment, ServedPeriod, UsageNeed, after_end, bill_moments, next_moment};
+pub use command::{
+    ChangeTerms, Effective, Phase, StartOptions, StartTerms, SubscriptionCommand, SubscriptionError, TrialTerms,
+    decide, evolve,
+};
+pub use moments::{
+    BillMoment, Progress, Reopened, ServedPeriod, UsageNeed, after_end, bill_moments, demand, next_moment, rerated,
+    usage_needs,
+};
+pub use request::{
+    AddAddOn, ChangePlan, ChangeQuantity, ChangeRequest, EffectiveAt, End, OverridePrice, Pause, Reactivate,
+    RemoveAddOn,
+};
+pub use sold::{Part, PriceIdentity, Sold, metered, priced, recurring};
+pub use timeline::{AddOn, Clock, Stretch, Terms};
 
 use crate::id::{PlanKey, SubscriptionId, TenantId};
 use crate::money::Currency;
@@ -38,10 +59,40 @@ pub struct Subscription {
     /// When it stops, exclusive; may lie in the future. Absent while it runs on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<DateTime<Utc>>,
+    /// How many of each flat price are bought from the start on.
+    #[serde(default, skip_serializing_if = "Quantities::is_empty")]
+    pub quantities: Quantities,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial: Option<Trial>,
+    /// In the order in which they were recorded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Change>,
+}
+
+/// Why what a subscription owes cannot be told. It stops this one subscription, never the run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TimelineError {
+    #[error(transparent)]
+    Period(#[from] PeriodError),
+    #[error(
+        "plan {plan} version {version} is not in the catalogue; publish it, or pass the version that the subscription is on"
+    )]
+    PlanUnknown { plan: PlanKey, version: u32 },
 }
 
 impl Subscription {
-    /// What fixes its billing periods; period 0 is the one in which it started.
+    /// The state after one more change.
+    fn with(mut self, change: Change) -> Self {
+        match change.what {
+            Alteration::Ended => self.ended_at = Some(change.at),
+            Alteration::Reactivated { .. } => self.ended_at = None,
+            _ => {}
+        }
+        self.changes.push(change);
+        self
+    }
+
+    /// What fixes its first billing periods; period 0 is the one in which it started.
     pub fn anchor(&self) -> Result<BillingAnchor, PeriodError> {
         Ok(BillingAnchor {
             interval: self.interval,
@@ -50,11 +101,6 @@ impl Subscription {
             origin: day_of(self.started_at, self.zone)?,
             zone: self.zone,
         })
-    }
-
-    /// Whether it is running at `instant`.
-    pub fn is_active(&self, instant: DateTime<Utc>) -> bool {
-        self.started_at <= instant && self.ended_at.is_none_or(|end| instant < end)
     }
 }
 

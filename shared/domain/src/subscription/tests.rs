@@ -29,6 +29,7 @@ fn terms(start: &str, end: Option<&str>) -> StartTerms {
         anchor_day: None,
         start_at: at(start),
         end_at: end.map(at),
+        options: StartOptions::default(),
     }
 }
 
@@ -44,7 +45,7 @@ fn moments(subscription: &Subscription, plan: &PlanVersion, after: Option<&str>,
     let span = |sign, period: Option<ServedPeriod>| {
         period.map(|p| format!(" {sign}{}..{}", day(p.served.start), day(p.served.end))).unwrap_or_default()
     };
-    let due = bill_moments(subscription, plan, after.map(at), at(as_of)).unwrap();
+    let due = bill_moments(subscription, plan, Progress { until: after.map(at), changes: 0 }, at(as_of)).unwrap();
     due.iter()
         .map(|moment| {
             let last = if moment.is_last { " !" } else { "" };
@@ -87,13 +88,13 @@ fn an_anniversary_keeps_its_day() {
     terms.calendar = Some(Alignment::Anniversary);
     let subscription = started(terms, &tokens());
     assert_eq!(subscription.anchor_day, 31);
-    let due = bill_moments(&subscription, &tokens(), None, at("2023-05-01T00:00:00Z")).unwrap();
+    let due = bill_moments(&subscription, &tokens(), Progress::default(), at("2023-05-01T00:00:00Z")).unwrap();
     let days: Vec<String> = due.iter().map(|moment| moment.at.date_naive().to_string()).collect();
     assert_eq!(days, ["2023-02-28", "2023-03-31", "2023-04-30"]);
     // Started at nine on its own first day: the first period counts as whole.
     let first = due[0].closes.unwrap();
     assert_eq!(first.served.start, at("2023-01-31T09:00:00Z"));
-    assert!(first.share(subscription.zone).unwrap().is_whole());
+    assert!(first.share(first.served, &subscription).unwrap().is_whole());
 }
 
 #[test]
@@ -143,7 +144,7 @@ fn a_daily_subscription_is_billed_over_a_day_that_its_zone_left_out() {
 #[test]
 fn a_moment_names_the_usage_it_needs() {
     let subscription = started(terms("2023-11-16T00:00:00Z", None), &committed());
-    let due = bill_moments(&subscription, &committed(), None, at("2023-12-01T00:00:00Z")).unwrap();
+    let due = bill_moments(&subscription, &committed(), Progress::default(), at("2023-12-01T00:00:00Z")).unwrap();
     assert_eq!(due[0].usage, vec![]);
     let window = Period::new(at("2023-11-16T00:00:00Z"), at("2023-12-01T00:00:00Z"));
     let needs: Vec<(&str, Period)> = due[1].usage.iter().map(|need| (need.meter.as_str(), need.window)).collect();
@@ -225,7 +226,7 @@ proptest! {
             zone, start_at: start, end_at: Some(end), calendar: Some(calendar), ..terms("2023-01-01T00:00:00Z", None)
         };
         let subscription = started(terms, &plan);
-        let due = bill_moments(&subscription, &plan, None, end).unwrap();
+        let due = bill_moments(&subscription, &plan, Progress::default(), end).unwrap();
         let mut reached = start;
         for closed in due.iter().filter_map(|moment| moment.closes) {
             prop_assert_eq!(closed.served.start, reached);

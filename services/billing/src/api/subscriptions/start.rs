@@ -14,7 +14,7 @@ use talea_domain::id::{PlanKey, SubscriptionId, TenantId, derive_bits, prefixed}
 use talea_domain::journal::JournalEvent;
 use talea_domain::money::Currency;
 use talea_domain::period::{Alignment, TimeZone};
-use talea_domain::subscription::{StartTerms, Subscription, SubscriptionCommand, decide};
+use talea_domain::subscription::{StartOptions, StartTerms, Subscription, SubscriptionCommand, decide};
 use talea_domain::tenant::{Scope, TenantScope};
 use talea_platform::catalogue;
 use talea_platform::http::{Caller, IdempotentRequest, Json, Problem, idempotent};
@@ -107,6 +107,7 @@ async fn record(
         anchor_day: asked.anchor_day,
         start_at: at("/start_at", &asked.start_at)?.unwrap_or(now),
         end_at: at("/end_at", &asked.end_at)?,
+        options: StartOptions::default(),
     };
     let event = decide(None, &SubscriptionCommand::Start { terms, plan: &plan }, now).map_err(problem)?;
     let JournalEvent::SubscriptionStarted(subscription) = &event else {

@@ -94,3 +94,19 @@ fn a_month_orders_no_more_than_its_cap() {
     let events = pay(&mut next, &mut wallets, at("2024-02-20T00:00:00Z")).unwrap();
     assert!(matches!(&events[1], JournalEvent::CreditTopUpOrdered(order) if order.amount == units("86")), "{events:?}");
 }
+
+#[test]
+fn a_new_rule_orders_at_once_where_the_wallet_is_low_and_none_orders_nothing() {
+    let mut state = empty(wallet("w", MONEY, &[])).with(paid("g", "5"));
+    let rule = |threshold| Some(AutoTopUp { threshold: units(threshold), target: units("50"), monthly_cap: None });
+    assert!(change_top_up(&mut state, rule("60"), day(21)).is_err());
+    assert_eq!(change_top_up(&mut state, rule("5"), day(21)).unwrap().len(), 1);
+    assert_eq!(change_top_up(&mut state, rule("5"), day(21)).unwrap(), [], "it was so already");
+    let events = change_top_up(&mut state, rule("6"), day(22)).unwrap();
+    assert!(matches!(&events[..], [_, JournalEvent::CreditTopUpOrdered(order)] if order.amount == units("45")));
+    let order = state.open_order.clone().unwrap();
+    change_top_up(&mut state, None, day(23)).unwrap();
+    assert_eq!(state.open_order.as_ref(), Some(&order), "what is ordered can be answered");
+    state = state.with(NewGrant { answers: Some(order.id), ..paid("h", "45") });
+    assert_eq!(spend(&mut state, 4900), []);
+}

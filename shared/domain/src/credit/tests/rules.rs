@@ -112,9 +112,13 @@ fn every_decision_is_recorded_as_its_golden_file_says() {
     let movements: Vec<_> = events.iter().filter_map(movement).cloned().collect();
     events.extend(give_back(&mut wallets[0], &invoice.id, &movements, Some(usd(30)), day(22)).unwrap());
     events.extend(expire(&mut wallets[0], &GrantId::parse("grn_golden").unwrap(), day(26)).unwrap());
+    events.extend(change_top_up(&mut wallets[0], None, day(27)).unwrap());
     let names: Vec<&str> = events.iter().map(JournalEvent::type_name).collect();
     let expect = ["wallet.created", "credit.granted", "credit.consumed", "credit.top_up_ordered", "credit.returned"];
-    let expect = expect.into_iter().chain(["credit.rolled_over", "credit.expired"]).map(|name| format!("{name}.v1"));
+    let expect = expect
+        .into_iter()
+        .chain(["credit.rolled_over", "credit.expired", "wallet.top_up_changed"])
+        .map(|name| format!("{name}.v1"));
     assert_eq!(names, expect.collect::<Vec<_>>());
     for event in &events {
         let path = format!("{}/../../schemas/golden/journal/{}.json", env!("CARGO_MANIFEST_DIR"), event.type_name());

@@ -4,12 +4,16 @@ mod corrections;
 mod issued;
 mod models;
 mod taxes;
+mod timeline;
 
 use super::*;
 use crate::id::MeterKey;
 use crate::journal::{CancelMode, InvoiceSettings};
 use crate::plan::PlanVersion;
-use crate::subscription::{BillMoment, StartTerms, Subscription, SubscriptionCommand, bill_moments, decide, evolve};
+use crate::subscription::{
+    BillMoment, Progress, StartOptions, StartTerms, Subscription, SubscriptionCommand, TimelineError, UsageNeed,
+    bill_moments, decide, evolve,
+};
 use crate::tax::{TaxAnswer, TaxTerms};
 use rust_decimal::Decimal;
 use std::collections::BTreeMap;
@@ -50,6 +54,7 @@ impl Account {
             anchor_day: None,
             start_at: at(start),
             end_at: end.map(at),
+            options: StartOptions::default(),
         };
         let event = decide(None, &SubscriptionCommand::Start { terms, plan: &plan }, at(start)).unwrap();
         Self { subscription: evolve(None, &event).unwrap(), plan, invoices: Vec::new(), terms_answered: None }
@@ -63,8 +68,9 @@ impl Account {
     }
 
     fn due(&self, as_of: &str) -> Vec<BillMoment> {
-        let after = self.invoices.last().map(|invoice| invoice.billed_at);
-        bill_moments(&self.subscription, &self.plan, after, at(as_of)).unwrap()
+        let until = self.invoices.last().map(|invoice| invoice.billed_at);
+        let progress = Progress { until, changes: self.subscription.changes.len() };
+        bill_moments(&self.subscription, &self.plan, progress, at(as_of)).unwrap()
     }
 
     fn assemble(
@@ -75,17 +81,14 @@ impl Account {
     ) -> Result<Invoice, InvoiceError> {
         let billed: Vec<BilledLine> =
             self.invoices.iter().flat_map(|invoice| &invoice.lines).map(BilledLine::from).collect();
-        let remeasured: Vec<Remeasured<'_>> = late
-            .iter()
-            .map(|(window, usage)| Remeasured { window: *window, plan: &self.plan, usage: figures(usage) })
-            .collect();
+        let late = late.iter().flat_map(|(window, usage)| in_window(&figures(usage), *window)).collect();
         assemble(&BillInput {
             subscription: &self.subscription,
-            plan: &self.plan,
+            plans: &self.plan,
             moment,
-            usage: &figures(usage),
+            usage: &needed(moment, &figures(usage)),
             billed: &billed,
-            remeasured: &remeasured,
+            late: &late,
             settings: &settings(),
             bill_to: &Party::named("Acme Inc."),
             terms: BillTerms {
@@ -127,6 +130,16 @@ fn figures(usage: &[(&str, &str)]) -> BTreeMap<MeterKey, UsageFigure> {
             (MeterKey::parse(meter).unwrap(), figure)
         })
         .collect()
+}
+
+fn in_window(usage: &BTreeMap<MeterKey, UsageFigure>, window: Period) -> BTreeMap<UsageNeed, UsageFigure> {
+    let of = |(meter, figure): (&MeterKey, &UsageFigure)| (UsageNeed { meter: meter.clone(), window }, figure.clone());
+    usage.iter().map(of).collect()
+}
+
+/// The same figures in every window that a moment needs.
+fn needed(moment: &BillMoment, usage: &BTreeMap<MeterKey, UsageFigure>) -> BTreeMap<UsageNeed, UsageFigure> {
+    moment.usage.iter().flat_map(|need| in_window(usage, need.window)).collect()
 }
 
 fn settings() -> InvoiceSettings {
@@ -221,7 +234,11 @@ fn what_is_missing_or_foreign_is_named() {
     assert_eq!(missing, Err(InvoiceError::UsageMissing { meter: MeterKey::parse("tokens_out").unwrap() }));
     let mut other = Account::new("tokens", NOVEMBER.0, Some(NOVEMBER.1));
     other.plan.version = 2;
-    assert!(matches!(other.assemble(&moment, &[], &[]), Err(InvoiceError::WrongPlan { given_version: 2, .. })));
+    let unknown = other.assemble(&moment, &[], &[]);
+    assert!(
+        matches!(unknown, Err(InvoiceError::Timeline(TimelineError::PlanUnknown { version: 1, .. }))),
+        "{unknown:?}"
+    );
     let huge = account.assemble(&moment, &[("tokens_in", "0.123456789012345678901234"), ("tokens_out", "1")], &[]);
     assert!(matches!(huge, Err(InvoiceError::Rating(_))));
 }

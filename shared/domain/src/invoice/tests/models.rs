@@ -43,17 +43,14 @@ fn bill(account: &mut Account, as_of: &str, late: &[(&str, &str)]) -> Invoice {
     let billed: Vec<BilledLine> =
         account.invoices.iter().flat_map(|invoice| &invoice.lines).map(BilledLine::from).collect();
     let window = account.invoices.first().map(|invoice| invoice.period);
-    let remeasured: Vec<Remeasured<'_>> = window
-        .iter()
-        .map(|window| Remeasured { window: *window, plan: &account.plan, usage: measured(late) })
-        .collect();
+    let late = window.iter().flat_map(|window| in_window(&measured(late), *window)).collect();
     let invoice = assemble(&BillInput {
         subscription: &account.subscription,
-        plan: &account.plan,
+        plans: &account.plan,
         moment: &moment,
-        usage: &measured(&[]),
+        usage: &needed(&moment, &measured(&[])),
         billed: &billed,
-        remeasured: &remeasured,
+        late: &late,
         settings: &settings(),
         bill_to: &Party::named("Acme Inc."),
         terms: BillTerms::default(),

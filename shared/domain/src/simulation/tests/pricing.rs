@@ -5,6 +5,7 @@ use crate::discount::CouponDuration;
 use crate::invoice::Invoice;
 use crate::money::group_thousands;
 use crate::period::{Interval, zone::local};
+use crate::subscription::{Alteration, ChangeRequest, Effective, InvoiceTiming, Proration, Quantities};
 use chrono::{DateTime, Utc};
 use std::fmt::Write;
 
@@ -114,10 +115,23 @@ fn command(document: &SimulationDocument, entry: &TimelineEntry) -> String {
         let zone = document.tenants.iter().find(|it| it.id == start.tenant).unwrap().zone;
         let from = start.start_at.map(|at| format!(", from {}", print(at))).unwrap_or_default();
         let to = start.end_at.map(|at| format!(", to {}", print(at))).unwrap_or_default();
-        return format!("{of} of {} ({zone}) starts on `{}`{from}{to}", start.tenant, start.plan);
+        let bought: Vec<String> =
+            start.quantities.iter().map(|(price, quantity)| format!(", {quantity} `{price}`")).collect();
+        let trial = start.trial.as_ref().map(|trial| {
+            let then = if trial.converts { "" } else { " and ends with it" };
+            format!(", in a trial until {}{then}", print(trial.until))
+        });
+        let phases: Vec<String> =
+            start.phases.iter().map(|phase| format!(", then `{}` from {}", phase.plan, print(phase.at))).collect();
+        let more = format!("{}{}{}", bought.concat(), trial.unwrap_or_default(), phases.concat());
+        return format!("{of} of {} ({zone}) starts on `{}`{from}{to}{more}", start.tenant, start.plan);
     }
     if let Some(cancel) = &entry.cancel {
-        return format!("{of} is cancelled, `{}`", word(cancel.mode));
+        let when = cancel.mode.map(word).or(cancel.effective_at.map(word)).unwrap();
+        return format!("{of} is cancelled, `{when}`{}", at_once(cancel.invoice));
+    }
+    if let Some((_, request)) = entry.change() {
+        return format!("{of} {}", change(&request));
     }
     if let Some(words) = receivables::command(entry) {
         return words;
@@ -134,6 +148,50 @@ fn command(document: &SimulationDocument, entry: &TimelineEntry) -> String {
     }
     let there = commands::COMMANDS.iter().find(|command| (command.is_there)(entry)).unwrap();
     format!("{of} {}", there.name.replace('_', " ")).trim_start().to_owned()
+}
+
+fn change(request: &ChangeRequest) -> String {
+    let terms = request.clone().terms(0);
+    let bought = |quantities: &Quantities| {
+        let each: Vec<String> = quantities.iter().map(|(price, quantity)| format!("{quantity} `{price}`")).collect();
+        if each.is_empty() { String::new() } else { format!(" with {}", each.join(", ")) }
+    };
+    let of = |add_on: &Option<crate::id::AddOnKey>| {
+        add_on.as_ref().map(|key| format!(" of add-on `{key}`")).unwrap_or_default()
+    };
+    let what = match &terms.what {
+        Alteration::PlanChanged { plan, quantities, .. } => format!("changes to `{plan}`{}", bought(quantities)),
+        Alteration::QuantityChanged { add_on, quantities } => format!("goes on{}{}", bought(quantities), of(add_on)),
+        Alteration::AddOnAdded { add_on, plan, quantities, .. } => {
+            format!("adds `{add_on}`, which is `{plan}`{}", bought(quantities))
+        }
+        Alteration::AddOnRemoved { add_on } => format!("removes `{add_on}`"),
+        Alteration::Paused => "is paused".to_owned(),
+        Alteration::Resumed => "is resumed".to_owned(),
+        Alteration::PriceOverridden { add_on, price, model: Some(own) } => {
+            format!("has its own `{price}`{}: {}", of(add_on), words::model(own))
+        }
+        Alteration::PriceOverridden { add_on, price, model: None } => {
+            format!("has the plan's `{price}`{} again", of(add_on))
+        }
+        Alteration::Ended => "ends".to_owned(),
+        Alteration::Reactivated { .. } => "is reactivated".to_owned(),
+    };
+    let when = match terms.effective {
+        Effective::Now => String::new(),
+        Effective::PeriodEnd => ", at the period's end".to_owned(),
+        Effective::At(at) => format!(", from {}", print(at)),
+    };
+    let proration = match terms.proration {
+        Proration::None => ", not prorated",
+        Proration::ByDay => ", prorated by day",
+        Proration::BySecond => "",
+    };
+    format!("{what}{when}{proration}{}", at_once(terms.invoice))
+}
+
+fn at_once(invoice: InvoiceTiming) -> &'static str {
+    if invoice == InvoiceTiming::Now { ", billed at once" } else { "" }
 }
 
 /// An enum's value as JSON writes it.

@@ -19,6 +19,7 @@ enum Step {
     Start { back_days: i64, anniversary: bool, plan: u8 },
     Cancel { now: bool },
     Usage { quantity: i32, late_hours: i64, minutes_back: i64 },
+    Grant { cents: i64, days: Option<i64>, is_paid: bool, is_scoped: bool, cap: Option<i64> },
 }
 
 fn step() -> impl Strategy<Value = (u8, i64, Step)> {
@@ -27,8 +28,10 @@ fn step() -> impl Strategy<Value = (u8, i64, Step)> {
     let late = prop_oneof![Just(0), 0..3_i64, 0..2_000_i64];
     let usage = (-2_000_000..9_000_000_i32, late, 0..100_000_i64)
         .prop_map(|(quantity, late_hours, minutes_back)| Step::Usage { quantity, late_hours, minutes_back });
+    let grant = (1..20_000_i64, prop::option::of(1..90_i64), any::<bool>(), any::<bool>(), prop::option::of(1..30_i64))
+        .prop_map(|(cents, days, is_paid, is_scoped, cap)| Step::Grant { cents, days, is_paid, is_scoped, cap });
     let cancel = any::<bool>().prop_map(|now| Step::Cancel { now });
-    (0..SUBSCRIPTIONS, 1..20_000_i64, prop_oneof![2 => start, 1 => cancel, 5 => usage])
+    (0..SUBSCRIPTIONS, 1..20_000_i64, prop_oneof![2 => start, 1 => cancel, 5 => usage, 1 => grant])
 }
 
 fn begin() -> DateTime<Utc> {
@@ -62,6 +65,19 @@ fn document(steps: &[(u8, i64, Step)], as_of: &[DateTime<Utc>]) -> Value {
                     "calendar": if *anniversary { "anniversary" } else { "calendar" }}})),
             Step::Cancel { now } => timeline.push(json!({
                 "at": at, "subscription": subscription, "cancel": {"mode": if *now { "now" } else { "period_end" }}})),
+            Step::Grant { cents, days, is_paid, is_scoped, cap } => {
+                let expires_at = days.map(|days| at + Duration::days(days));
+                let rollover = expires_at
+                    .zip(*cap)
+                    .map(|(at, cap)| json!({"cap": cap.to_string(), "until": at + Duration::days(40)}));
+                let mut grant = json!({
+                    "wallet": format!("{tenant}-{}", if *is_scoped { "calls" } else { "all" }),
+                    "amount": format!("{}.{:02}", cents / 100, cents % 100), "kind": if *is_paid { "paid" } else { "promotional" }});
+                for (member, value) in [("expires_at", expires_at.map(|at| json!(at))), ("rollover", rollover)] {
+                    value.into_iter().for_each(|value| grant[member] = value);
+                }
+                timeline.push(json!({"at": at, "grant_credit": grant}));
+            }
             Step::Usage { quantity, late_hours, minutes_back } => {
                 let time = at - Duration::minutes(*minutes_back);
                 let known_at = at + Duration::hours(*late_hours);
@@ -72,7 +88,16 @@ fn document(steps: &[(u8, i64, Step)], as_of: &[DateTime<Utc>]) -> Value {
     }
     let tenants: Vec<Value> =
         (0..4).map(|index| json!({"id": format!("tenant{index}"), "zone": ZONES[index]})).collect();
-    json!({"currency": "USD", "as_of": as_of, "plans": plans(), "tenants": tenants, "timeline": timeline, "usage": usage})
+    let wallets: Vec<Value> = (0..4)
+        .flat_map(|index| {
+            let tenant = format!("tenant{index}");
+            [
+                json!({"id": format!("{tenant}-all"), "tenant": tenant}),
+                json!({"id": format!("{tenant}-calls"), "tenant": tenant, "prices": ["calls"]}),
+            ]
+        })
+        .collect();
+    json!({"wallets": wallets, "currency": "USD", "as_of": as_of, "plans": plans(), "tenants": tenants, "timeline": timeline, "usage": usage})
 }
 
 /// Leaves out the commands that are refused: a refusal must change nothing, so the rest goes on.
@@ -97,6 +122,7 @@ fn end() -> DateTime<Utc> {
 
 /// Periods tile from the start to the end, or past `as_of`; none is billed twice; everything adds up.
 fn check_view(view: &View) {
+    wallets::check(view);
     for subscription in &view.subscriptions {
         let state = &subscription.subscription;
         let mut reached = state.started_at;

@@ -34,7 +34,7 @@ pub fn price(price: &Price) -> String {
     format!("{}{held}{transform}{commitment}", model(&price.model))
 }
 
-fn model(model: &PriceModel) -> String {
+pub(super) fn model(model: &PriceModel) -> String {
     match model {
         PriceModel::Flat(flat) => {
             let timing = format!("{:?}", flat.timing).replace("In", "in ").to_lowercase();
