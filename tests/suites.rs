@@ -239,7 +239,9 @@ mod of_the_log {
 mod of_the_whole_path {
     use super::{LogChoice, has_kafka};
     mod rules {
-        pub use crate::billing::{closing, dimensions, finance, held, late, lifecycle, once, payments, wallets};
+        pub use crate::billing::{
+            closing, commitment, dimensions, finance, held, late, lifecycle, once, payments, wallets,
+        };
         pub use crate::events::{answers, counting, failures, pages, poison, status, values, window, windows_of_usage};
         pub use crate::quota::{checks, onboarding, policy, signals};
         pub use crate::recovery::{backlog, crash, kill, shutdown, stuck};
@@ -328,6 +330,7 @@ mod of_the_whole_path {
             a_double_in_the_store_stops_its_invoice_alone
             a_draft_is_issued_early_on_request
         }
+        commitment { what_is_missing_to_a_commitment_is_a_line_of_its_own }
         dimensions { usage_is_priced_by_its_dimensions }
         held { seats_are_priced_by_the_time_they_were_held }
         late {

@@ -2,6 +2,7 @@
 //! reads.
 
 pub mod closing;
+pub mod commitment;
 pub mod dimensions;
 pub mod finance;
 pub mod held;

@@ -6,6 +6,7 @@ use super::{BilledLine, InvoiceError, InvoiceLine, LineKind, Lineage};
 use crate::discount::LineDiscount;
 use crate::money::{Money, MoneyError, format_amount, group_thousands};
 use crate::period::{Fraction, Period, PeriodError, TimeZone, zone::day_of};
+use crate::plan::Timing;
 use crate::rating::{Basis, Rated, RatingError, Usage, explain, rate, sum_exact, sum_of_rows};
 use crate::subscription::{Part, ServedPeriod, Sold};
 use chrono::Duration;
@@ -127,7 +128,10 @@ fn rate_parts(input: &BillInput<'_>, sold: &Sold<'_>, period: ServedPeriod) -> R
     let currency = input.subscription.currency;
     let mut rows = Vec::new();
     for Part { span, quantity } in &sold.parts {
-        let share = period.share(*span, input.subscription)?;
+        let share = match sold.price.timing() {
+            Timing::Once => Fraction::WHOLE,
+            Timing::InAdvance | Timing::InArrears => period.share(*span, input.subscription)?,
+        };
         rows.extend(rate(&sold.price, currency, Basis::Bought { quantity: *quantity, share })?.rows);
     }
     let exact = sum_of_rows(&rows).ok_or_else(|| overflow(sold))?;
@@ -252,17 +256,16 @@ impl Draft {
 
     fn describe(&self, sold: &Sold<'_>, zone: TimeZone) -> Result<String, PeriodError> {
         let window = self.lineage.window;
-        let first = day_of(window.start, zone)?;
-        let last = day_of(window.start.max(window.end - Duration::nanoseconds(1)), zone)?;
+        let days = days(window, zone)?;
         let what = match self.kind {
-            LineKind::Recurring | LineKind::Usage => "",
+            LineKind::Recurring | LineKind::Usage | LineKind::Commitment => "",
             LineKind::Adjustment if self.is_change => "Rated anew: ",
             LineKind::Adjustment => "Late usage: ",
             LineKind::ProrationCredit => "Not served: ",
             LineKind::Proration => "Changed: ",
         };
         let of = sold.identity.add_on.as_ref().map(|_| format!("{}: ", sold.plan.name)).unwrap_or_default();
-        Ok(format!("{what}{of}{}, {first} to {last}", sold.price.name))
+        Ok(format!("{what}{of}{}, {days}", sold.price.name))
     }
 
     /// The rows, then what became of their sum.
@@ -273,15 +276,29 @@ impl Draft {
             let (before, now) = (group_thousands(before, 0), group_thousands(now, 0));
             sentences.insert(0, format!("usage billed so far {before}, now {now}"));
         }
-        if self.rated.exact != rated.to_decimal() {
-            let exact = format_amount(self.rated.exact, rated.currency);
-            sentences.push(format!("{exact} rounded once to {}", print(rated)));
-        }
-        if let Some(before) = self.before.as_ref().map(|before| before.amount) {
-            sentences.push(format!("{} less {} billed so far = {}", print(rated), print(before), print(amount)));
-        }
+        sentences.extend(outcome(&self.rated, self.before.as_ref().map(|before| before.amount), amount));
         sentences
     }
+}
+
+/// The first and the last day of a time.
+pub(super) fn days(span: Period, zone: TimeZone) -> Result<String, PeriodError> {
+    let first = day_of(span.start, zone)?;
+    let last = day_of(span.start.max(span.end - Duration::nanoseconds(1)), zone)?;
+    Ok(format!("{first} to {last}"))
+}
+
+/// What became of the sum of some rows.
+pub(super) fn outcome(rated: &Rated, before: Option<Money>, amount: Money) -> Vec<String> {
+    let mut sentences = Vec::new();
+    if rated.exact != rated.amount.to_decimal() {
+        let exact = format_amount(rated.exact, rated.amount.currency);
+        sentences.push(format!("{exact} rounded once to {}", print(rated.amount)));
+    }
+    if let Some(before) = before {
+        sentences.push(format!("{} less {} billed so far = {}", print(rated.amount), print(before), print(amount)));
+    }
+    sentences
 }
 
 fn print(money: Money) -> String {

@@ -176,7 +176,9 @@ impl Discounting<'_> {
         }
         let is_eligible = |index: &usize| {
             let (line, state) = (&self.lines[*index], &self.states[*index]);
-            line.already_billed.is_none()
+            // What was committed to is owed whatever coupons say.
+            line.kind != LineKind::Commitment
+                && line.already_billed.is_none()
                 && state.rest.minor > 0
                 && applied.coupon.covers(&line.price_key)
                 && state.takes(applied)

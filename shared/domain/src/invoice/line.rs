@@ -24,6 +24,8 @@ pub enum LineKind {
     ProrationCredit,
     /// What a change adds to a period that is billed already.
     Proration,
+    /// What a plan's commitment adds to the charges of a period, or takes from them.
+    Commitment,
 }
 
 impl LineKind {
@@ -34,6 +36,7 @@ impl LineKind {
             Self::Adjustment => "adjustment",
             Self::ProrationCredit => "proration_credit",
             Self::Proration => "proration",
+            Self::Commitment => "commitment",
         }
     }
 }

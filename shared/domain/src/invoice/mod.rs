@@ -3,6 +3,7 @@
 
 mod assemble;
 mod charge;
+mod commitment;
 mod discounts;
 mod finalize;
 mod line;

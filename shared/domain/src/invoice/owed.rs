@@ -3,31 +3,32 @@
 
 use super::assemble::{BillInput, UsageFigure};
 use super::charge::{adjustment_line, recurring_line, usage_line, withdrawn_line};
-use super::{BilledLine, InvoiceError, InvoiceLine, LineKind};
+use super::{BilledLine, InvoiceError, InvoiceLine, LineKind, commitment};
 use crate::id::{AddOnKey, MeterKey, PlanKey};
 use crate::period::Period;
 use crate::plan::Timing;
 use crate::subscription::{PriceIdentity, ServedPeriod, Sold, UsageNeed, metered, priced, recurring};
 use std::collections::BTreeMap;
 
-const RECURRING: [LineKind; 3] = [LineKind::Recurring, LineKind::Proration, LineKind::ProrationCredit];
-const USAGE: [LineKind; 2] = [LineKind::Usage, LineKind::Adjustment];
+pub(super) const RECURRING: [LineKind; 3] = [LineKind::Recurring, LineKind::Proration, LineKind::ProrationCredit];
+pub(super) const USAGE: [LineKind; 2] = [LineKind::Usage, LineKind::Adjustment];
 
 /// All lines of a bill moment, in the order in which they are printed.
 pub(super) fn lines(input: &BillInput<'_>) -> Result<Vec<InvoiceLine>, InvoiceError> {
     let moment = input.moment;
     let mut lines = current(input)?;
     if let Some(closes) = moment.closes.filter(|_| moment.settles) {
-        lines.extend(settled(input, closes, |timing| timing == Timing::InAdvance)?);
+        lines.extend(settled(input, closes, Timing::is_in_advance)?);
     }
     for reopened in &moment.reopens {
         let (period, is_closed) = (reopened.period, reopened.is_closed);
-        lines.extend(settled(input, period, |timing| is_closed || timing == Timing::InAdvance)?);
+        lines.extend(settled(input, period, |timing| is_closed || timing.is_in_advance())?);
         if is_closed {
             lines.extend(rated_anew(input, period)?);
         }
     }
     lines.extend(late(input)?);
+    lines.extend(commitment::lines(input, &lines)?);
     Ok(lines)
 }
 
@@ -68,7 +69,7 @@ fn current(input: &BillInput<'_>) -> Result<Vec<InvoiceLine>, InvoiceError> {
     if let Some(opens) = moment.opens {
         for sold in recurring(subscription, input.plans, opens.served)? {
             ranked.see(&sold);
-            if sold.price.timing() == Timing::InAdvance {
+            if sold.price.timing().is_in_advance() {
                 ranked.add(&sold, recurring_line(input, &sold, opens, None)?);
             }
         }

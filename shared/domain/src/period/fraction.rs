@@ -21,6 +21,19 @@ impl Fraction {
         self.numerator == self.denominator
     }
 
+    /// The sum of two shares, or `None` where its terms do not fit.
+    pub fn checked_add(self, other: Self) -> Option<Self> {
+        let (a, b) = (u128::from(self.numerator), u128::from(self.denominator));
+        let (c, d) = (u128::from(other.numerator), u128::from(other.denominator));
+        let numerator = a.checked_mul(d)?.checked_add(c.checked_mul(b)?)?;
+        let denominator = b.checked_mul(d)?;
+        let divisor = greatest_common_divisor(numerator, denominator);
+        Some(Self {
+            numerator: u64::try_from(numerator / divisor).ok()?,
+            denominator: u64::try_from(denominator / divisor).ok()?,
+        })
+    }
+
     /// The share that `served` has of `full`, the one rule by which flat prices are prorated.
     ///
     /// **Every local day of the period weighs the same, and inside a day time counts by the second.** So 14 of 31 days are

@@ -58,6 +58,15 @@ pub enum Timing {
     InAdvance,
     /// When the period has ended.
     InArrears,
+    /// Once, when charging begins: for the subscription, or for the add-on. Neither prorated nor given back.
+    Once,
+}
+
+impl Timing {
+    /// Whether it is paid when the period begins.
+    pub fn is_in_advance(self) -> bool {
+        matches!(self, Self::InAdvance | Self::Once)
+    }
 }
 
 /// One price of a plan; it becomes at most one line of an invoice for a period.
@@ -98,6 +107,10 @@ pub struct PlanVersion {
     #[serde(default)]
     pub interval: Interval,
     pub prices: Vec<Price>,
+    /// The least and the most that a subscription to it is charged in a period, by all of the plan's own prices together. What is
+    /// missing, or beyond, is a line of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commitment: Option<Commitment>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<Limit>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -90,6 +90,7 @@ fn every_stored_plan_stays_readable_and_is_written_the_same() {
         include_str!("../../../../schemas/golden/plan/free.v1.json"),
         include_str!("../../../../schemas/golden/plan/tokens.v1.json"),
         include_str!("../../../../schemas/golden/plan/models.v1.json"),
+        include_str!("../../../../schemas/golden/plan/measures.v1.json"),
     ] {
         let plan: PlanVersion = serde_json::from_str(golden).unwrap();
         assert_eq!(serde_json::to_string_pretty(&plan).unwrap(), golden.trim_end());

@@ -23,6 +23,9 @@ pub const MAX_BOUND_DIGITS: u32 = 28;
 /// A flat amount is below this, so that with 18 decimals it has at most 28 digits.
 pub const FLAT_AMOUNT_BOUND: u64 = 10_000_000_000;
 
+/// Stands in place of a price's key on the line for a plan's commitment.
+pub const COMMITMENT_KEY: &str = "commitment";
+
 /// Collects faults below one JSON pointer.
 pub struct Faults<'a> {
     pointer: String,
@@ -163,6 +166,10 @@ impl PlanVersion {
             &format!("a plan has at most {MAX_PRICES}"),
         );
         self.validate_prices(&mut faults);
+        if let Some(commitment) = &self.commitment {
+            let sold_in = self.currencies().unwrap_or_default();
+            commitment.validate(&sold_in, &mut faults.below("commitment"));
+        }
         found.extend(check_features(&self.limits, &self.entitlements).err());
         found.extend(BillingTerms::of_plan(self).check("").err());
         found
@@ -174,6 +181,11 @@ impl PlanVersion {
         let mut prices = faults.below("prices");
         for (index, price) in self.prices.iter().enumerate() {
             let mut faults = prices.below(index);
+            faults.below("key").require(
+                self.commitment.is_none() || price.key.as_str() != COMMITMENT_KEY,
+                "is the key of the line for the plan's commitment",
+                "give the price another key",
+            );
             faults.below("key").require(seen.insert(&price.key), "is used twice", "give each price its own key");
             faults.below("name").line_of_text(&price.name);
             let rules = price.model.rules();

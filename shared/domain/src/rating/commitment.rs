@@ -51,7 +51,7 @@ impl Commitment {
     }
 
     /// The row that lifts or lowers what was `used`; none where that lies between both.
-    pub(super) fn row(&self, currency: Currency, used: Decimal, share: Fraction) -> Result<Option<RatedRow>, Fault> {
+    pub(crate) fn row(&self, currency: Currency, used: Decimal, share: Fraction) -> Result<Option<RatedRow>, Fault> {
         let bound = |amounts: &Option<Amounts>| match amounts {
             Some(amounts) => Bound::of(amounts, currency, share).map(Some),
             None => Ok(None),

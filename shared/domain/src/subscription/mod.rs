@@ -29,7 +29,7 @@ pub use request::{
     AddAddOn, ChangePlan, ChangeQuantity, ChangeRequest, EffectiveAt, End, OverridePrice, Pause, Reactivate,
     RemoveAddOn,
 };
-pub use sold::{Part, PriceIdentity, Sold, metered, priced, recurring};
+pub use sold::{Part, PriceIdentity, Sold, committed, metered, priced, recurring};
 pub use timeline::{AddOn, Clock, Stretch, Terms};
 
 use crate::id::{PlanKey, SubscriptionId, TenantId};

@@ -3,12 +3,12 @@
 //! the end. A change that asks for it is billed at once, by a moment of its own; what else changes about periods that are billed
 //! already is billed with the next moment.
 
-use super::sold::{find, metered};
+use super::sold::{committed, find, metered};
 use super::timeline::{Clock, Segment};
 use super::{Change, InvoiceTiming, Subscription, TimelineError};
 use crate::id::{MeterKey, SubscriptionId};
 use crate::period::{BillingAnchor, Fraction, MAX_PERIODS, Period, PeriodError, zone::day_of};
-use crate::plan::{Demand, PlanBook, Timing};
+use crate::plan::{Demand, PlanBook};
 use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -70,6 +70,9 @@ pub struct BillMoment {
     /// Whether what was paid in advance for the period that ended is settled: the subscription ends, or it was changed.
     #[serde(default)]
     pub settles: bool,
+    /// Whether a plan of the period that ended commits to an amount: what was charged for it so far counts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub commits: bool,
     /// Earlier periods that a change concerns which was recorded since, in order: billed are the differences.
     #[serde(default)]
     pub reopens: Vec<Reopened>,
@@ -87,7 +90,7 @@ impl BillMoment {
 
     /// The periods of which earlier lines must be known.
     pub fn compared(&self) -> impl Iterator<Item = ServedPeriod> + '_ {
-        self.closes.filter(|_| self.settles).into_iter().chain(self.reopens.iter().map(|reopened| reopened.period))
+        self.closes.filter(|_| self.settles || self.commits).into_iter().chain(self.reopens.iter().map(|reopened| reopened.period))
     }
 }
 
@@ -153,6 +156,7 @@ pub fn after_end(subscription: &Subscription, ended_at: DateTime<Utc>, revision:
         opens: None,
         is_last: false,
         settles: false,
+        commits: false,
         reopens: Vec::new(),
         revision,
         usage: Vec::new(),
@@ -280,6 +284,10 @@ impl Course<'_> {
             opens,
             is_last,
             settles: closes.is_some_and(|closes| is_last || changed(closes)),
+            commits: match closes {
+                Some(closes) => !committed(self.subscription, self.plans, closes.served)?.is_empty(),
+                None => false,
+            },
             reopens,
             revision: 0,
             usage: usage.into_iter().collect(),
@@ -335,7 +343,7 @@ impl Course<'_> {
             }
             for (_, plan, version, _) in stretch.terms.plans() {
                 let plan = find(self.plans, plan, version)?;
-                if plan.prices.iter().any(|price| price.timing() == Timing::InAdvance) {
+                if plan.prices.iter().any(|price| price.timing().is_in_advance()) {
                     return Ok(Some(period));
                 }
             }

@@ -5,10 +5,12 @@ use super::timeline::{Clock, Stretch, Terms};
 use super::{Subscription, TimelineError};
 use crate::id::{AddOnKey, PlanKey, PriceKey};
 use crate::period::Period;
-use crate::plan::{PlanBook, PlanVersion, Price};
+use crate::plan::{PlanBook, PlanVersion, Price, Timing};
+use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// What makes a price the same one: lines with the same identity are about the same thing.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -44,8 +46,60 @@ pub fn recurring<'a>(
     plans: &'a dyn PlanBook,
     within: Period,
 ) -> Result<Vec<Sold<'a>>, TimelineError> {
-    let is_charged = |terms: &Terms| !terms.is_paused && terms.trial.is_none();
-    sold(subscription, plans, Clock::Charged, within, |terms, price| is_charged(terms) && price.meter().is_none())
+    let mut sold =
+        sold(subscription, plans, Clock::Charged, within, |terms, price| is_charged(terms) && price.meter().is_none())?;
+    if sold.iter().any(|sold| sold.price.timing() == Timing::Once) {
+        let begins = begins(subscription);
+        for sold in sold.iter_mut().filter(|sold| sold.price.timing() == Timing::Once) {
+            let begin = begins.get(&sold.identity.add_on);
+            sold.parts.retain(|part| begin == Some(&part.span.start));
+        }
+        sold.retain(|sold| !sold.parts.is_empty());
+    }
+    Ok(sold)
+}
+
+/// Where what is charged once is charged: the stretch in which charging begins, for the subscription and for each add-on.
+fn begins(subscription: &Subscription) -> BTreeMap<Option<AddOnKey>, DateTime<Utc>> {
+    let mut begins = BTreeMap::new();
+    for Stretch { span, terms } in subscription.stretches(Clock::Charged) {
+        if is_charged(&terms) {
+            for (add_on, ..) in terms.plans() {
+                begins.entry(add_on.cloned()).or_insert(span.start);
+            }
+        }
+    }
+    begins
+}
+
+/// The plans of a span that commit to an amount, each with the times in which it is charged. Those of add-ons do not commit.
+pub fn committed<'a>(
+    subscription: &'a Subscription,
+    plans: &'a dyn PlanBook,
+    within: Period,
+) -> Result<Vec<(&'a PlanVersion, Vec<Period>)>, TimelineError> {
+    let mut committed: Vec<(&PlanVersion, Vec<Period>)> = Vec::new();
+    // The common case, told without looking at every time of it.
+    let first = find(plans, &subscription.plan, subscription.plan_version)?;
+    if subscription.changes.is_empty() && first.commitment.is_none() {
+        return Ok(committed);
+    }
+    for Stretch { span, terms } in subscription.stretches(Clock::Charged) {
+        let Some(span) = span.intersect(&within).filter(|_| is_charged(&terms)) else { continue };
+        let plan = find(plans, &terms.plan, terms.plan_version)?;
+        if plan.commitment.is_none() {
+            continue;
+        }
+        match committed.iter_mut().find(|(known, _)| (&known.key, known.version) == (&plan.key, plan.version)) {
+            Some((_, spans)) => spans.push(span),
+            None => committed.push((plan, vec![span])),
+        }
+    }
+    Ok(committed)
+}
+
+fn is_charged(terms: &Terms) -> bool {
+    !terms.is_paused && terms.trial.is_none()
 }
 
 /// The prices of usage in a span, each with its windows: usage is rated by itself in each time in which its price stays the same.

@@ -179,3 +179,29 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    /// Money to units and back, at any rate and any currency's exponent: never more is paid than was taken, and the least is
+    /// taken that pays it.
+    #[test]
+    fn a_conversion_takes_the_least_that_pays(
+        mantissa in 1..2_000_000_000_000_i64,
+        scale in 6..=12_u32,
+        code in prop::sample::select(vec!["JPY", "USD", "KWD", "CLF"]),
+        minor in 1..1_000_000_000_i64,
+        held in 1..1_000_000_000_000_i64,
+    ) {
+        let rate = Decimal::from_i128_with_scale(mantissa.into(), scale).normalize();
+        let unit: WalletUnit =
+            serde_json::from_str(&format!(r#"{{"custom":{{"name":"c","rates":{{"{code}":"{rate}"}}}}}}"#)).unwrap();
+        let money = Money::new(minor, Currency::parse(code).unwrap());
+        if let Some(taken) = unit.units_for(money) {
+            prop_assert!(unit.worth(taken, money.currency).unwrap().minor >= minor);
+            let less = Units::from_millionths(taken.millionths() - 1).unwrap();
+            prop_assert!(unit.worth(less, money.currency).unwrap().minor < minor);
+        }
+        let held = Units::from_millionths(held).unwrap();
+        let worth = unit.worth(held, money.currency).unwrap();
+        prop_assert!(worth.minor == 0 || unit.units_for(worth).unwrap() <= held);
+    }
+}

@@ -1,5 +1,6 @@
 //! Invoices from bill moments: what a line says, what an end credits, what late usage changes.
 
+mod commitment;
 mod corrections;
 mod issued;
 mod models;

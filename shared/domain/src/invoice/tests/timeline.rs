@@ -13,7 +13,7 @@ use chrono::Duration;
 use proptest::prelude::*;
 use serde_json::json;
 
-fn plan(key: &str, version: u32, unit: &str, base: &str) -> PlanVersion {
+pub(super) fn plan(key: &str, version: u32, unit: &str, base: &str) -> PlanVersion {
     serde_json::from_value(json!({"key": key, "version": version, "name": key, "interval": {"unit": unit, "every": 1}, "prices": [
         {"key": "base", "name": "Base", "model": {"type": "flat", "timing": "in_advance", "amount": {"USD": base}}},
         {"key": "seats", "name": "Seats", "model": {"type": "flat", "timing": "in_advance", "amount": {"USD": "7.33"}}},
@@ -39,16 +39,25 @@ fn plans() -> Vec<PlanVersion> {
 
 /// A subscription with everything that it was billed.
 #[derive(Clone)]
-struct Ledger {
+pub(super) struct Ledger {
     plans: Vec<PlanVersion>,
     state: Subscription,
     progress: Progress,
-    lines: Vec<InvoiceLine>,
+    pub lines: Vec<InvoiceLine>,
 }
 
 impl Ledger {
     fn new(plan: &str, start: DateTime<Utc>, calendar: Alignment, options: StartOptions) -> Self {
-        let plans = plans();
+        Self::of(plans(), plan, start, calendar, options)
+    }
+
+    pub fn of(
+        plans: Vec<PlanVersion>,
+        plan: &str,
+        start: DateTime<Utc>,
+        calendar: Alignment,
+        options: StartOptions,
+    ) -> Self {
         let terms = StartTerms {
             id: SubscriptionId::parse("sub_1").unwrap(),
             tenant: TenantId::parse("acme").unwrap(),
@@ -67,11 +76,11 @@ impl Ledger {
     }
 
     /// The same subscription, as if everything had been known from the beginning and nothing were billed yet.
-    fn known_from_the_start(&self) -> Self {
+    pub fn known_from_the_start(&self) -> Self {
         Self { progress: Progress::default(), lines: Vec::new(), ..self.clone() }
     }
 
-    fn change(&mut self, terms: ChangeTerms, now: DateTime<Utc>) -> Result<(), SubscriptionError> {
+    pub fn change(&mut self, terms: ChangeTerms, now: DateTime<Utc>) -> Result<(), SubscriptionError> {
         let command = SubscriptionCommand::Change { terms, plans: &self.plans, billed_until: self.progress.until };
         let event = decide(Some(&self.state), &command, now)?;
         self.state = evolve(Some(self.state.clone()), &event).unwrap();
@@ -102,7 +111,7 @@ impl Ledger {
         invoice
     }
 
-    fn advance(&mut self, to: DateTime<Utc>) {
+    pub fn advance(&mut self, to: DateTime<Utc>) {
         while let Some(moment) = next_moment(&self.state, &self.plans, self.progress).unwrap() {
             if moment.at > to {
                 break;
@@ -115,7 +124,7 @@ impl Ledger {
     }
 
     /// Minor units for each price.
-    fn sums(&self) -> BTreeMap<String, i64> {
+    pub fn sums(&self) -> BTreeMap<String, i64> {
         let mut sums = BTreeMap::new();
         for line in &self.lines {
             let identity = line.lineage.identity();
@@ -128,7 +137,7 @@ impl Ledger {
         sums
     }
 
-    fn describe(&self) -> Vec<String> {
+    pub fn describe(&self) -> Vec<String> {
         self.lines.iter().map(|line| format!("{} = {}", line.description, line.amount)).collect()
     }
 }
@@ -137,7 +146,7 @@ fn key(text: &str) -> PlanKey {
     PlanKey::parse(text).unwrap()
 }
 
-fn to_plan(plan: &str, plan_version: u32) -> Alteration {
+pub(super) fn to_plan(plan: &str, plan_version: u32) -> Alteration {
     Alteration::PlanChanged {
         plan: key(plan),
         plan_version,
@@ -146,26 +155,26 @@ fn to_plan(plan: &str, plan_version: u32) -> Alteration {
     }
 }
 
-fn seats(quantity: i64) -> Quantities {
+pub(super) fn seats(quantity: i64) -> Quantities {
     [(PriceKey::parse("seats").unwrap(), Decimal::from(quantity))].into_iter().collect()
 }
 
-fn by_second(what: Alteration, effective: Effective) -> ChangeTerms {
+pub(super) fn by_second(what: Alteration, effective: Effective) -> ChangeTerms {
     ChangeTerms { what, effective, proration: Proration::BySecond, invoice: InvoiceTiming::Next }
 }
 
 #[derive(Debug, Clone)]
-struct Operation {
-    minutes: i64,
-    what: Alteration,
-    when: i64,
-    proration: Proration,
-    invoice: InvoiceTiming,
+pub(super) struct Operation {
+    pub minutes: i64,
+    pub what: Alteration,
+    pub when: i64,
+    pub proration: Proration,
+    pub invoice: InvoiceTiming,
     /// How late the run comes, in hours.
-    grace: i64,
+    pub grace: i64,
 }
 
-fn operation() -> impl Strategy<Value = Operation> {
+pub(super) fn operation() -> impl Strategy<Value = Operation> {
     let add_on = || Some(AddOnKey::parse("extra").unwrap());
     let what = prop_oneof![
         4 => prop::sample::select(vec![("small", 1), ("small", 2), ("large", 1)]).prop_map(|(key, version)| to_plan(key, version)),

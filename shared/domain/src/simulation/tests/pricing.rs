@@ -63,7 +63,8 @@ fn plans(page: &mut String, document: &SimulationDocument) {
             Interval { unit, every: 1 } => format!(", every {}", unit.plural().trim_end_matches('s')),
             Interval { unit, every } => format!(", every {every} {}", unit.plural()),
         };
-        writeln!(page, "- Plan **{}**{every}:", plan.name).unwrap();
+        let commitment = plan.commitment.as_ref().map(words::commitment).unwrap_or_default();
+        writeln!(page, "- Plan **{}**{every}{commitment}:", plan.name).unwrap();
         for price in &plan.prices {
             writeln!(page, "    - {}: {}", price.name, words::price(price)).unwrap();
         }

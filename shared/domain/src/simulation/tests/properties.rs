@@ -23,7 +23,7 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = (u8, i64, Step)> {
-    let start = (prop_oneof![Just(0), 0..90_i64], any::<bool>(), 0..3_u8)
+    let start = (prop_oneof![Just(0), 0..90_i64], any::<bool>(), 0..5_u8)
         .prop_map(|(back_days, anniversary, plan)| Step::Start { back_days, anniversary, plan });
     let late = prop_oneof![Just(0), 0..3_i64, 0..2_000_i64];
     let usage = (-2_000_000..9_000_000_i32, late, 0..100_000_i64)
@@ -48,6 +48,9 @@ fn plans() -> Value {
         {"key": "p0", "name": "P0", "prices": [base, calls, support]},
         {"key": "p1", "name": "P1", "prices": [calls], "interval": {"unit": "month", "every": 2}, "grace_hours": 100},
         {"key": "p2", "name": "P2", "prices": [base]},
+        {"key": "p3", "name": "P3", "prices": [base, calls], "interval": {"unit": "week", "every": 2},
+            "commitment": {"minimum": {"USD": "60"}, "maximum": {"USD": "80"}}},
+        {"key": "p4", "name": "P4", "prices": [base, support], "interval": {"unit": "year", "every": 1}},
     ])
 }
 

@@ -1,8 +1,8 @@
 //! Prices in words, for the page of worked examples.
 
 use crate::money::{format_amount, group_thousands};
-use crate::plan::{Amounts, Price, PriceModel};
-use crate::rating::{Rounding, Tier, TimeWeighting};
+use crate::plan::{Amounts, Price, PriceModel, Timing};
+use crate::rating::{Commitment, Rounding, Tier, TimeWeighting};
 use rust_decimal::Decimal;
 use std::collections::BTreeMap;
 
@@ -17,12 +17,7 @@ pub fn price(price: &Price) -> String {
         });
         format!("{}{}", divisor.unwrap_or_default(), rounding.unwrap_or_default())
     });
-    let commitment = price.commitment.as_ref().map(|commitment| {
-        let bound = |name, bound: &Option<Amounts>| {
-            bound.as_ref().map(|bound| format!("; {name} {}", amounts(bound))).unwrap_or_default()
-        };
-        format!("{}{}", bound("at least", &commitment.minimum), bound("at most", &commitment.maximum))
-    });
+    let commitment = price.commitment.as_ref().map(commitment);
     let held = match price.time_weighted {
         None => "",
         Some(TimeWeighting { carry_over: false }) => ", by the share of the period in which they were held",
@@ -34,11 +29,23 @@ pub fn price(price: &Price) -> String {
     format!("{}{held}{transform}{commitment}", model(&price.model))
 }
 
+/// `; at least 20.00 USD; at most 50.00 USD`.
+pub(super) fn commitment(commitment: &Commitment) -> String {
+    let bound = |name, bound: &Option<Amounts>| {
+        bound.as_ref().map(|bound| format!("; {name} {}", amounts(bound))).unwrap_or_default()
+    };
+    format!("{}{}", bound("at least", &commitment.minimum), bound("at most", &commitment.maximum))
+}
+
 pub(super) fn model(model: &PriceModel) -> String {
     match model {
         PriceModel::Flat(flat) => {
-            let timing = format!("{:?}", flat.timing).replace("In", "in ").to_lowercase();
-            format!("{} a period, {timing}", amounts(&flat.amount))
+            let amount = amounts(&flat.amount);
+            match flat.timing {
+                Timing::InAdvance => format!("{amount} a period, in advance"),
+                Timing::InArrears => format!("{amount} a period, in arrears"),
+                Timing::Once => format!("{amount} once, when charging begins"),
+            }
         }
         PriceModel::PerUnit(price) => {
             format!("{}{} per unit of `{}`", included(price.included), amounts(&price.unit_amount), price.meter)
