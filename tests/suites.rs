@@ -340,6 +340,7 @@ mod of_the_whole_path {
         lifecycle {
             a_sold_version_never_changes
             an_end_in_the_period_is_prorated_exactly
+            a_change_is_billed_at_once
             a_repeated_start_starts_one
         }
         payments {

@@ -58,6 +58,48 @@ pub async fn an_end_in_the_period_is_prorated_exactly(log: LogChoice) {
     assert_eq!(number_of(2).await, rows, "nothing follows the end");
 }
 
+/// A change that asks for it is billed at once, by the rest of its period; sent twice, it is one change.
+pub async fn a_change_is_billed_at_once(log: LogChoice) {
+    let stage = Stage::new(log).await;
+    stage.tenant("acme").await;
+    let server = stage.serve().await;
+    open(&server).await;
+    let id = subscribe(&server, "acme", "advance", "2026-10-01", "").await;
+    let number_of = |expected: usize| {
+        let server = &server;
+        async move {
+            eventually("invoices", async || {
+                let rows = invoices(server, "acme").await;
+                if rows.len() == expected { Ok(rows) } else { Err(format!("{}", rows.len())) }
+            })
+            .await
+        }
+    };
+    number_of(1).await;
+    server.advance("2026-10-20T12:00:00Z").await;
+    let changes = format!("/v1/subscriptions/{id}/changes");
+    let advance = server.get("/v1/plans/advance", &[]).await.ok();
+    let key = advance["prices"][0]["key"].as_str().expect("a key").to_owned();
+    let body =
+        json!({ "type": "change_quantity", "quantities": { key: "3" }, "proration": "by_day", "invoice": "now" });
+    let ask = || {
+        let request = server.request(Method::POST, &changes, &server.admin);
+        server.send(request.header("idempotency-key", "thrice").json(&body))
+    };
+    let changed = ask().await.ok();
+    assert_eq!(changed["changes"][0]["charged_from"], "2026-10-20T00:00:00Z");
+    assert_eq!(ask().await.ok(), changed, "the same answer");
+    assert_eq!(server.post(&changes, &body).await.status, 409, "it is so already");
+    let rows = number_of(2).await;
+    // Two more of 31.00 for 12 of 31 days.
+    assert_eq!(lines(&document(&server, &rows[1]).await), [("proration".into(), "3".into(), "24.00".into())]);
+    let wrong = server.post(&changes, &json!({ "type": "change_quantity", "quantities": { "chairs": "3" } })).await;
+    assert_eq!((wrong.status, &wrong.json()["errors"][0]["field"]), (400, &"/quantities/chairs".into()));
+    server.advance("2026-11-02T00:00:00Z").await;
+    let rows = number_of(3).await;
+    assert_eq!(lines(&document(&server, &rows[2]).await), [("recurring".into(), "3".into(), "93.00".into())]);
+}
+
 /// A request that is sent twice starts one subscription.
 pub async fn a_repeated_start_starts_one(log: LogChoice) {
     let stage = Stage::new(log).await;

@@ -103,6 +103,7 @@ fn body(route: &Route, names: &Names) -> Value {
         ("POST", "/v1/keys" | "/v1/tenants/{tenant_id}/keys") => json!({ "label": "another", "scopes": ["read"] }),
         ("PUT", "/v1/tenants/{tenant_id}/entitlements/{feature}/limit") => json!({ "amount": "50000" }),
         ("POST", "/v1/subscriptions/{id}/cancel") => json!({ "mode": "period_end" }),
+        ("POST", "/v1/subscriptions/{id}/changes") => json!({ "type": "pause", "effective_at": "period_end" }),
         ("POST", "/v1/billing/runs") => json!({}),
         ("POST", "/v1/invoices/{id}/payments") => json!({ "reference": "r", "amount": "0.01", "currency": "USD" }),
         ("POST", "/v1/invoices/{id}/settlements") => json!({ "reference": "s" }),

@@ -29,6 +29,7 @@ pub fn routes(context: Arc<Context>) -> OpenApiRouter {
         .routes(routes!(subscriptions::start, subscriptions::list))
         .routes(routes!(subscriptions::show))
         .routes(routes!(subscriptions::cancel))
+        .routes(routes!(subscriptions::change))
         .routes(routes!(upcoming::upcoming))
         .routes(routes!(invoices::list))
         .routes(routes!(invoice::show))

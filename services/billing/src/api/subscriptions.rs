@@ -1,8 +1,10 @@
-//! Subscriptions: started, also in the past; cancelled at once or when their period ends.
+//! Subscriptions: started, also in the past; changed; cancelled at once or when their period ends.
 
+mod changes;
 mod instant;
 mod start;
 
+pub use changes::{__path_change, change};
 pub use start::{__path_start, start};
 
 use super::reading;
@@ -154,6 +156,7 @@ fn problem(error: SubscriptionError) -> Problem {
     match error {
         SubscriptionError::Field(field) => field.into(),
         SubscriptionError::Period(error) => Problem::unprocessable(error.to_string()),
+        SubscriptionError::Timeline(error) => Problem::unprocessable(error.to_string()),
         SubscriptionError::Unknown => Problem::not_found(),
         other => Problem::conflict(other.to_string()),
     }

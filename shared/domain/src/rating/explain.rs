@@ -10,7 +10,7 @@ use std::mem::discriminant;
 /// One sentence for each row, for example `0 to 1,000,000: 1,000,000 x 0.000003 USD = 3.00 USD`.
 pub fn explain(currency: Currency, rows: &[RatedRow]) -> Vec<String> {
     rows.iter()
-        .map(|row| sentence(currency, row, rows.iter().filter(|other| is_alike(row, other)).count() > 1))
+        .map(|row| sentence(currency, row, rows.iter().any(|other| is_alike(row, other) && other.from != row.from)))
         .collect()
 }
 

@@ -8,7 +8,6 @@ use crate::error::FieldError;
 use crate::id::{MeterKey, TenantId};
 use crate::invoice::{Invoice, UsageFigure};
 use crate::money::{Currency, Money, MoneyError};
-use crate::period::Period;
 use crate::subscription::{Progress, ServedPeriod, UsageNeed, bill_moments, next_moment};
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
@@ -58,7 +57,7 @@ fn subscription(
             state: PeriodState::Closed,
             closed_at: Some(window.closed_at),
             usage: quantities(course, &window.usage)?,
-            billed: billed(course, window.period.full)?,
+            billed: billed(course, &window.period)?,
         });
     }
     for (period, state) in unclosed(simulation, course, as_of)? {
@@ -68,7 +67,7 @@ fn subscription(
             state,
             closed_at: None,
             usage: quantities(course, &course.usage(period.served, cut)?)?,
-            billed: billed(course, period.full)?,
+            billed: billed(course, &period)?,
         });
     }
     Ok(SubscriptionView {
@@ -113,8 +112,10 @@ fn quantities(
     Ok(quantities)
 }
 
-fn billed(course: &Course<'_>, full: Period) -> Result<Money, FieldError> {
-    let about = course.lines.iter().filter(|line| full.start <= line.period.start && line.period.end <= full.end);
+/// What issued lines say about a period: those that belong to it.
+fn billed(course: &Course<'_>, period: &ServedPeriod) -> Result<Money, FieldError> {
+    let (own, end) = (course.state.cover(period).map_err(|error| course.refused(error))?, period.full.end);
+    let about = course.lines.iter().filter(|line| own.contains(line.belongs_to) && line.period.end <= end);
     Money::sum(course.state.currency, about.map(|line| line.amount)).map_err(|error| course.refused(error))
 }
 

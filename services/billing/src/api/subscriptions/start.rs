@@ -14,7 +14,10 @@ use talea_domain::id::{PlanKey, SubscriptionId, TenantId, derive_bits, prefixed}
 use talea_domain::journal::JournalEvent;
 use talea_domain::money::Currency;
 use talea_domain::period::{Alignment, TimeZone};
-use talea_domain::subscription::{StartOptions, StartTerms, Subscription, SubscriptionCommand, decide};
+use talea_domain::subscription::{
+    Phase, Proration, Quantities, StartOptions, StartTerms, Subscription, SubscriptionCommand, TrialTerms, TrialUsage,
+    decide,
+};
 use talea_domain::tenant::{Scope, TenantScope};
 use talea_platform::catalogue;
 use talea_platform::http::{Caller, IdempotentRequest, Json, Problem, idempotent};
@@ -49,6 +52,47 @@ pub struct NewSubscription {
     /// Exclusive; where the end is known already.
     #[serde(default, alias = "end")]
     pub end_at: Option<String>,
+    /// How many of each flat price are bought, by the price's key; one where nothing is said.
+    #[serde(default, skip_serializing_if = "Quantities::is_empty")]
+    pub quantities: Quantities,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial: Option<NewTrial>,
+    /// Plans that follow, in rising order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub phases: Vec<NewPhase>,
+}
+
+/// A time at the start in which nothing recurring is charged; the first paid period begins with its end.
+#[derive(Debug, Clone, Deserialize, Serialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewTrial {
+    /// RFC 3339, or a date in the subscription's zone; exclusive.
+    pub until: String,
+    #[serde(default)]
+    pub usage: TrialUsage,
+    /// Whether it goes on as a paid subscription by itself (default); else it ends with the trial, unless it is reactivated.
+    #[serde(default = "yes")]
+    pub converts: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// A plan that the subscription takes later.
+#[derive(Debug, Clone, Deserialize, Serialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewPhase {
+    /// RFC 3339, or a date in the subscription's zone.
+    pub at: String,
+    pub plan: PlanKey,
+    /// Default: the newest.
+    #[serde(default)]
+    pub plan_version: Option<u32>,
+    #[serde(default)]
+    pub quantities: Quantities,
+    #[serde(default)]
+    pub proration: Proration,
 }
 
 /// Starts a subscription, now or in the past. What is due since then is billed by the next run.
@@ -107,7 +151,7 @@ async fn record(
         anchor_day: asked.anchor_day,
         start_at: at("/start_at", &asked.start_at)?.unwrap_or(now),
         end_at: at("/end_at", &asked.end_at)?,
-        options: StartOptions::default(),
+        options: options(&mut tx, asked, zone).await?,
     };
     let event = decide(None, &SubscriptionCommand::Start { terms, plan: &plan }, now).map_err(problem)?;
     let JournalEvent::SubscriptionStarted(subscription) = &event else {
@@ -130,6 +174,28 @@ async fn record(
     tx.commit().await.map_err(Problem::internal)?;
     context.wake.notify_one();
     Ok((StatusCode::CREATED, BilledSubscription { subscription, billed_until: None }))
+}
+
+async fn options(
+    tx: &mut sqlx::PgConnection,
+    asked: &NewSubscription,
+    zone: TimeZone,
+) -> Result<StartOptions, Problem> {
+    let trial = asked.trial.as_ref().map(|trial| -> Result<TrialTerms, FieldError> {
+        let until = instant::parse("/trial/until", &trial.until, zone)?;
+        Ok(TrialTerms { until, usage: trial.usage, converts: trial.converts })
+    });
+    let mut phases = Vec::with_capacity(asked.phases.len());
+    for (index, phase) in asked.phases.iter().enumerate() {
+        let plan = catalogue::plan(tx, &phase.plan, phase.plan_version).await.map_err(Problem::internal)?;
+        let plan = plan.ok_or_else(|| {
+            let field = format!("/phases/{index}/plan");
+            FieldError::new(field, "there is no such plan or version", "GET /v1/plans lists what is sold")
+        })?;
+        let at = instant::parse(&format!("/phases/{index}/at"), &phase.at, zone)?;
+        phases.push(Phase { at, plan, quantities: phase.quantities.clone(), proration: phase.proration });
+    }
+    Ok(StartOptions { quantities: asked.quantities.clone(), trial: trial.transpose()?, phases })
 }
 
 async fn zone(tx: &mut sqlx::PgConnection, tenant: &TenantId, asked: &NewSubscription) -> Result<TimeZone, Problem> {
@@ -163,6 +229,10 @@ fn same_again(
     let mut wanted = wanted;
     if asked.start_at.is_none() {
         (wanted.started_at, wanted.anchor_day) = (there.started_at, there.anchor_day);
+    }
+    // Phases are recorded with the instant of the request.
+    for (wanted, there) in wanted.changes.iter_mut().zip(&there.changes) {
+        wanted.recorded_at = there.recorded_at;
     }
     if wanted == there {
         return Ok((StatusCode::OK, BilledSubscription { subscription: there, billed_until: None }));

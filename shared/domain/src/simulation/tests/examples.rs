@@ -31,6 +31,11 @@ fn every_price_model_and_every_command_has_an_example() {
     {
         assert!(all.contains(part), "no example has {part}");
     }
+    for command in commands::COMMANDS.iter().filter(|command| command.about == commands::About::Subscription) {
+        let is_about_coupons = command.name.ends_with("coupon");
+        let is_shown = all.contains(&format!("\"{}\"", command.name));
+        assert!(is_shown || is_about_coupons, "no example has {}", command.name);
+    }
 }
 
 /// The totals that the accountant's rules in ARCHITECTURE.md name.

@@ -52,6 +52,7 @@ fn the_document_itself_is_right() {
 fn a_fault_names_its_place_and_the_way_out() {
     check("/timeline/1/explode", json!({}), "/timeline/1/explode", &["unknown field `explode`", "commands are start"]);
     check("/timeline/1/start", json!({"tenant": "acme", "plan": "p"}), "/timeline/1", &["exactly one of start"]);
+    check("/timeline/1/cancel", json!({}), "/timeline/1/cancel", &["exactly one of mode and effective_at"]);
     check("/timeline/1/cancel/mode", json!("later"), "/timeline/1/cancel/mode", &["`now` or `period_end`"]);
     check("/timeline/1/subscription", json!("t"), "/timeline/1/cancel", &["no such subscription", "check its id"]);
     check("/timeline/1/at", json!("2023-02-10T00:00:00Z"), "/timeline/1/cancel", &["no such subscription"]);
@@ -156,6 +157,34 @@ fn what_would_run_for_ages_is_refused() {
     long["timeline"] = (0..6).map(start).collect();
     long["usage"] = json!([]);
     check_text(&long.to_string(), "/timeline/4", &["more than 10000 bill moments"]);
+}
+
+#[test]
+fn a_change_that_makes_no_sense_names_its_member() {
+    let change = |command: Value, field: &str, says: &[&str]| {
+        let mut entry = json!({"at": "2024-02-10T00:00:00Z", "subscription": "s"});
+        entry.as_object_mut().unwrap().extend(command.as_object().unwrap().clone());
+        check("/timeline/1", entry, &format!("/timeline/1/{field}"), says);
+    };
+    change(json!({"change_plan": {"plan": "q"}}), "change_plan/plan", &["add it to plans"]);
+    change(json!({"change_plan": {"plan": "p"}}), "change_plan", &["it is so already"]);
+    change(json!({"change_plan": {"plan": "p", "effective_at": "soon"}}), "change_plan/effective_at", &["period_end"]);
+    change(
+        json!({"change_quantity": {"quantities": {"calls": "2"}}}),
+        "change_quantity/quantities/calls",
+        &["flat price"],
+    );
+    change(json!({"add_add_on": {"add_on": "x", "plan": "q"}}), "add_add_on/plan", &["add it to plans"]);
+    change(json!({"remove_add_on": {"add_on": "x"}}), "remove_add_on/add_on", &["no such add-on"]);
+    change(json!({"pause": {"effective_at": "2023-01-01T00:00:00Z"}}), "pause", &["does not run"]);
+    change(json!({"resume": {}}), "resume", &["it is so already"]);
+    change(json!({"override_price": {"price": "chairs"}}), "override_price/price", &["has no price chairs"]);
+    change(json!({"reactivate": {}}), "reactivate", &["no end that could be undone"]);
+    change(json!({"cancel": {"effective_at": "2023-01-01T00:00:00Z"}}), "cancel", &["starts at"]);
+    let trial = json!({"tenant": "acme", "plan": "p", "trial": {"until": "2023-12-01T00:00:00Z"}});
+    check("/timeline/0/start", trial, "/timeline/0/start/trial/until", &["is not after the start"]);
+    let phases = json!({"tenant": "acme", "plan": "p", "phases": [{"at": "2023-12-01T00:00:00Z", "plan": "p"}]});
+    check("/timeline/0/start", phases, "/timeline/0/start/phases/0/at", &["rising order"]);
 }
 
 #[test]
