@@ -240,7 +240,7 @@ mod of_the_whole_path {
     use super::{LogChoice, has_kafka};
     mod rules {
         pub use crate::billing::{
-            closing, commitment, dimensions, finance, held, late, lifecycle, once, wallets, what_if,
+            closing, commitment, dimensions, finance, held, late, lifecycle, once, payments, wallets, what_if,
         };
         pub use crate::events::{answers, counting, failures, pages, poison, status, values, window, windows_of_usage};
         pub use crate::quota::{checks, onboarding, policy, signals};
@@ -342,6 +342,12 @@ mod of_the_whole_path {
             an_end_in_the_period_is_prorated_exactly
             a_change_is_billed_at_once
             a_repeated_start_starts_one
+        }
+        payments {
+            a_payment_counts_once_however_often_it_is_told
+            dunning_suspends_and_a_payment_resumes
+            credit_notes_are_numbered_without_gaps
+            what_is_voided_keeps_its_number
         }
         wallets {
             credits_pay_what_is_issued_and_end_when_all_is_billed

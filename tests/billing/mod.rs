@@ -9,6 +9,7 @@ pub mod held;
 pub mod late;
 pub mod lifecycle;
 pub mod once;
+pub mod payments;
 mod support;
 pub mod wallets;
 pub mod what_if;

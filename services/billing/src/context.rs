@@ -5,6 +5,7 @@ use crate::run::Summary;
 use chrono::{DateTime, Duration, Utc};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use talea_domain::dunning::DunningPolicy;
 use talea_domain::id::InvoiceId;
 use talea_domain::journal::InvoiceSettings;
 use talea_domain::party::Party;
@@ -29,6 +30,10 @@ pub struct Context {
     pub simulations: tokio::sync::Semaphore,
     /// Wakes the worker.
     pub wake: Arc<Notify>,
+    /// Something about an invoice was recorded: the outbox has something to publish.
+    pub recorded: Arc<Notify>,
+    /// Of whom neither tenant nor plan says otherwise.
+    pub dunning: DunningPolicy,
     seen: Mutex<Seen>,
 }
 
@@ -44,6 +49,8 @@ struct Seen {
 impl Context {
     pub fn new(platform: Platform) -> Self {
         let settings = settings(&platform.config.billing);
+        // The configuration was checked when it was read.
+        let dunning = DunningPolicy::parse(&platform.config.billing.dunning).unwrap_or_default();
         Self {
             platform,
             settings,
@@ -51,6 +58,8 @@ impl Context {
             one_run: tokio::sync::Mutex::new(()),
             simulations: tokio::sync::Semaphore::new(SIMULATIONS),
             wake: Arc::new(Notify::new()),
+            recorded: Arc::default(),
+            dunning,
             seen: Mutex::default(),
         }
     }

@@ -124,7 +124,8 @@ async fn lines_inside(
         JOIN invoices i USING (tenant_id, subscription_id) \
         JOIN invoice_lines l ON l.tenant_id = i.tenant_id AND l.invoice_id = i.id \
             AND l.period_start >= k.period_start AND l.period_end <= k.period_end \
-        WHERE i.status = 'finalized' ORDER BY k.place, i.billed_at, i.revision, l.invoice_id, l.line";
+        WHERE i.status = 'finalized' AND NOT EXISTS (SELECT FROM invoice_states v WHERE v.tenant_id = i.tenant_id \
+            AND v.invoice_id = i.id AND v.stage = 'voided') ORDER BY k.place, i.billed_at, i.revision, l.invoice_id, l.line";
     let mut lines = vec![Vec::new(); count];
     if stretches.is_empty() {
         return Ok(lines);

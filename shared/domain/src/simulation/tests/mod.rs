@@ -5,6 +5,7 @@ mod examples;
 mod operations;
 mod pricing;
 mod properties;
+mod receivables;
 mod refusals;
 mod wallets;
 mod words;
