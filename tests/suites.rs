@@ -240,7 +240,7 @@ mod of_the_whole_path {
     use super::{LogChoice, has_kafka};
     mod rules {
         pub use crate::billing::{
-            closing, commitment, dimensions, finance, held, late, lifecycle, once, terms, wallets,
+            closing, commitment, dimensions, finance, held, late, lifecycle, once, payments, terms, wallets, what_if,
         };
         pub use crate::events::{answers, counting, failures, pages, poison, status, values, window, windows_of_usage};
         pub use crate::quota::{checks, onboarding, policy, signals};
@@ -343,6 +343,12 @@ mod of_the_whole_path {
             a_change_is_billed_at_once
             a_repeated_start_starts_one
         }
+        payments {
+            a_payment_counts_once_however_often_it_is_told
+            dunning_suspends_and_a_payment_resumes
+            credit_notes_are_numbered_without_gaps
+            what_is_voided_keeps_its_number
+        }
         wallets {
             credits_pay_what_is_issued_and_end_when_all_is_billed
             runs_at_once_spend_a_credit_once
@@ -352,6 +358,11 @@ mod of_the_whole_path {
             a_coupon_and_a_tax_make_the_exact_invoice_and_are_used_once
         }
         once { runs_at_once_issue_each_document_once }
+        what_if {
+            a_doubled_price_doubles_every_line
+            a_plans_tenants_are_compared_page_by_page
+            a_document_is_simulated_over_http
+        }
         finance {
             a_line_stands_on_exactly_its_events
             finance_reads_its_invoices_and_nobody_elses

@@ -9,6 +9,8 @@ pub mod held;
 pub mod late;
 pub mod lifecycle;
 pub mod once;
+pub mod payments;
 mod support;
 pub mod terms;
 pub mod wallets;
+pub mod what_if;

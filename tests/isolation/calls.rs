@@ -68,6 +68,7 @@ fn value(route: &Route, name: &str, names: &Names) -> Given {
         "id" if is_below("/v1/wallets/") => named(&names.wallet),
         "id" if is_below("/v1/events") => named(&names.event),
         "source" if is_below("/v1/events") => named(&names.source),
+        "id" if is_below("/v1/credit-notes/") => named(&names.note),
         "subscription_id" => named(&names.subscription),
         "number" => named(&names.number),
         "key_id" => named(&names.key),
@@ -82,6 +83,7 @@ fn value(route: &Route, name: &str, names: &Names) -> Given {
         "to" | "issued_to" => Given::Neutral("2026-11-01T00:00:00Z"),
         "reason" => Given::Neutral("conflict"),
         "status" => Given::Neutral("finalized"),
+        "payment_state" => Given::Neutral("finalized"),
         "limit" => Given::Neutral("100"),
         "time_zone" => Given::Neutral("UTC"),
         "window" => Given::Neutral("billing_period"),
@@ -111,6 +113,13 @@ fn body(route: &Route, names: &Names) -> Value {
         ("PUT", "/v1/tenants/{tenant_id}/tax") => json!({ "jurisdiction": { "country": "DE" } }),
         ("POST", "/v1/subscriptions/{id}/changes") => json!({ "type": "pause", "effective_at": "period_end" }),
         ("POST", "/v1/billing/runs") => json!({}),
+        ("POST", "/v1/invoices/{id}/payments") => json!({ "reference": "r", "amount": "0.01", "currency": "USD" }),
+        ("POST", "/v1/invoices/{id}/settlements") => json!({ "reference": "s" }),
+        ("POST", "/v1/invoices/{id}/reversals") => json!({ "reference": "r", "reason": "back" }),
+        ("POST", "/v1/invoices/{id}/void" | "/v1/invoices/{id}/uncollectible" | "/v1/invoices/{id}/credit-notes") => {
+            json!({ "reason": "wrong" })
+        }
+        ("PUT", "/v1/tenants/{tenant_id}/billing-terms") => json!({ "due_days": 7 }),
         ("POST", "/v1/meters") => {
             json!({ "key": "tokens", "event_type": "api.call", "aggregation": "sum", "field": "/tokens" })
         }
@@ -120,13 +129,15 @@ fn body(route: &Route, names: &Names) -> Value {
         ("POST", "/v1/wallets/{id}/grants") => json!({ "amount": "5", "kind": "promotional" }),
         ("PUT", "/v1/wallets/{id}/auto-top-up") => json!({ "auto_top_up": null }),
         ("POST", "/v1/plans") => plan(),
+        ("POST", "/v1/simulations") => json!({ "tenant_id": names.tenant, "alternative": { "plan": "metered" },
+            "from": "2026-09-01T00:00:00Z", "to": "2026-10-02T00:00:00Z" }),
         ("POST", "/v1/test-clock/advance") => json!({ "to": START }),
         (method, path) => panic!("teach the isolation test about the body of {method} {path}"),
     }
 }
 
 /// Bodies that say whose thing is meant.
-const NAMING_BODIES: [&str; 4] = ["/v1/subscriptions", "/v1/tenants", "/v1/events", "/v1/wallets"];
+const NAMING_BODIES: [&str; 5] = ["/v1/subscriptions", "/v1/tenants", "/v1/events", "/v1/simulations", "/v1/wallets"];
 
 impl Route {
     pub fn is_read(&self) -> bool {

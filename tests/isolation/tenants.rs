@@ -21,6 +21,8 @@ pub struct Names {
     pub source: String,
     pub event: String,
     pub wallet: String,
+    /// A credit note.
+    pub note: String,
 }
 
 impl Names {
@@ -37,12 +39,14 @@ impl Names {
             source: "/nowhere".to_owned(),
             event: "nothing".to_owned(),
             wallet: format!("wal_{nothing}"),
+            note: format!("crn_{nothing}"),
         }
     }
 
     /// Every text that would tell one of this tenant's things.
-    pub fn all(&self) -> [&str; 7] {
-        [&self.tenant, &self.subscription, &self.invoice, &self.number, &self.key, &self.source, &self.wallet]
+    pub fn all(&self) -> [&str; 8] {
+        let Self { tenant, subscription, invoice, number, key, source, wallet, note, .. } = self;
+        [tenant, subscription, invoice, number, key, source, wallet, note]
     }
 }
 
@@ -138,6 +142,9 @@ async fn names(server: &TestServer, tenant: &str) -> Names {
     let keys = server.get(&format!("/v1/tenants/{tenant}/keys"), &[]).await.ok();
     let keys = keys["data"].as_array().or(keys["keys"].as_array()).expect("a list").clone();
     let key = keys.iter().find(|key| key["label"] != "test").expect("the key of the onboarding");
+    let notes = format!("/v1/invoices/{}/credit-notes", text(&invoice["id"]));
+    let little = json!({ "reason": tenant, "lines": [{ "line": 1, "amount": "0.01" }] });
+    let note = server.post(&notes, &little).await.ok();
     Names {
         tenant: tenant.to_owned(),
         subscription: text(&first("/v1/subscriptions").await["id"]),
@@ -148,5 +155,6 @@ async fn names(server: &TestServer, tenant: &str) -> Names {
         source: format!("/{tenant}-app"),
         event: "used".to_owned(),
         wallet: text(&first("/v1/wallets").await["id"]),
+        note: text(&note["id"]),
     }
 }

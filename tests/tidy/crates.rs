@@ -13,7 +13,7 @@ fn layer(package: &str) -> u32 {
         "talea-platform" => 2,
         "talea-ingest" | "talea-metering" | "talea-billing" | "talea-quota" | "talea-provisioning" => 3,
         "talea" => 4,
-        "talea-tests" => 5,
+        "talea-tests" | "talea-bench" => 5,
         unknown => panic!("tell the layer of {unknown} in tests/tidy/crates.rs"),
     }
 }

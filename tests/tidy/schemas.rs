@@ -30,6 +30,7 @@ fn check_of(path: &Path) -> Check {
         "simulation" => Check::Whole("simulation-result.v1"),
         "subscription" => Check::Whole("subscription.v1"),
         "totals.v1.json" => Check::Whole("totals.v1"),
+        name if name.starts_with("billing-event") => Check::Whole("billing-event.v1"),
         name if name.starts_with("quota-signal") => Check::Whole("quota-signal.v1"),
         name if name.starts_with("tenant-lifecycle") => Check::Whole("tenant-lifecycle.v1"),
         // A table of numbers and their canonical forms.

@@ -32,6 +32,14 @@ impl Catalogue {
     }
 
     /// The version asked for, else the newest.
+    pub fn newest_or(&self, key: &PlanKey, version: Option<u32>) -> Option<&Arc<PlanVersion>> {
+        match version {
+            Some(version) => self.plan(key, version),
+            None => self.plans.values().filter(|plan| plan.key == *key).max_by_key(|plan| plan.version),
+        }
+    }
+
+    /// The version asked for, else the newest.
     pub fn meter(&self, key: &MeterKey, version: Option<u32>) -> Option<&MeterDefinition> {
         let versions = self.meters.get(key)?;
         match version {
@@ -44,6 +52,12 @@ impl Catalogue {
     pub fn plan_before(&self, subscription: &Subscription, at: DateTime<Utc>) -> Result<&Arc<PlanVersion>, String> {
         let (key, version) = subscription.plan_before(at);
         self.plan(&key, version).ok_or_else(|| format!("plan {key} version {version} is not in the catalogue"))
+    }
+
+    /// With one more plan, in the place of a version of the same number.
+    pub fn with(mut self, plan: Arc<PlanVersion>) -> Self {
+        self.plans.insert((plan.key.clone(), plan.version), plan);
+        self
     }
 
     /// Whether any of these has more than one version, so that it matters by which one something was billed.

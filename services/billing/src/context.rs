@@ -5,6 +5,7 @@ use crate::run::Summary;
 use chrono::{DateTime, Duration, Utc};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use talea_domain::dunning::DunningPolicy;
 use talea_domain::id::InvoiceId;
 use talea_domain::journal::InvoiceSettings;
 use talea_domain::party::Party;
@@ -16,14 +17,23 @@ use tokio::sync::Notify;
 /// The most invoice ids that are remembered to spare a second look. Past it, memory starts over.
 const REMEMBERED: usize = 200_000;
 
+/// Simulations at once: a core each on a small machine, and some 64 MiB of text.
+const SIMULATIONS: usize = 2;
+
 pub struct Context {
     pub platform: Platform,
     pub settings: InvoiceSettings,
     pub marks: Marks,
     /// Runs of this process take turns. Those of other processes meet in the journal, which takes each decision once.
     pub one_run: tokio::sync::Mutex<()>,
+    /// Simulations that are asked for over HTTP take turns, a few at once: each may hold a large document.
+    pub simulations: tokio::sync::Semaphore,
     /// Wakes the worker.
     pub wake: Arc<Notify>,
+    /// Something about an invoice was recorded: the outbox has something to publish.
+    pub recorded: Arc<Notify>,
+    /// Of whom neither tenant nor plan says otherwise.
+    pub dunning: DunningPolicy,
     seen: Mutex<Seen>,
 }
 
@@ -39,12 +49,17 @@ struct Seen {
 impl Context {
     pub fn new(platform: Platform) -> Self {
         let settings = settings(&platform.config.billing);
+        // The configuration was checked when it was read.
+        let dunning = DunningPolicy::parse(&platform.config.billing.dunning).unwrap_or_default();
         Self {
             platform,
             settings,
             marks: Marks::default(),
             one_run: tokio::sync::Mutex::new(()),
+            simulations: tokio::sync::Semaphore::new(SIMULATIONS),
             wake: Arc::new(Notify::new()),
+            recorded: Arc::default(),
+            dunning,
             seen: Mutex::default(),
         }
     }

@@ -7,9 +7,12 @@
 mod api;
 mod catalogue;
 mod context;
+mod dunning;
 mod marks;
 mod print;
+mod published;
 mod run;
+mod what_if;
 
 pub use run::{Refused, Summary, Trigger};
 
@@ -20,6 +23,9 @@ use std::time::Duration;
 use talea_platform::runtime::Platform;
 use talea_platform::worker::{Outcome, Worker};
 use utoipa_axum::router::OpenApiRouter;
+
+/// Decisions wake the outbox; this bounds how long one that another process made waits.
+const PUBLISH_EVERY: Duration = Duration::from_secs(1);
 
 /// The billing role of one process.
 #[derive(Clone)]
@@ -44,7 +50,13 @@ impl Billing {
                 run::run(&context, now, Trigger::Clock).await.map(|_| Outcome::Idle)
             }
         };
-        vec![Worker::new("billing.run", every, pass).woken_by(self.0.wake.clone())]
+        let (dunning, publishing) = (self.0.clone(), self.0.clone());
+        vec![
+            Worker::new("billing.run", every, pass).woken_by(self.0.wake.clone()),
+            Worker::new("billing.dunning", every, move || dunning::pass(dunning.clone())),
+            Worker::new("billing.outbox", PUBLISH_EVERY, move || published::publish(publishing.clone()))
+                .woken_by(self.0.recorded.clone()),
+        ]
     }
 
     /// One run as of an instant. Running it again, or after it was killed anywhere, changes nothing that is done.

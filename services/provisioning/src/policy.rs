@@ -1,38 +1,88 @@
-//! What a plan's policy makes of quota signals: the state a tenant should be in. Judged from what is signalled last of
+//! What a plan's policy makes of quota signals, and dunning of unpaid invoices: the state a tenant should be in. Judged from what is signalled last of
 //! each feature, not from one signal, so that a signal that came twice, late or never leads to the same state.
 
 use chrono::{DateTime, Utc};
 use talea_domain::entitlement::{LimitKind, OnExceeded, OnReset, QuotaPolicy, Signal, SignalKind};
+use talea_domain::id::InvoiceId;
 use talea_domain::tenant::{StateCause, TenantState};
 
-/// A tenant's state, and what was last signalled of each of its features, with the policy of the plan behind it.
+/// A tenant's state, what was last signalled of each of its features, with the policy of the plan behind it, and the
+/// invoices for which dunning suspends it, each with the instant since when.
 #[derive(Debug, Clone)]
 pub struct Standing {
     pub state: TenantState,
     pub cause: StateCause,
     pub state_at: DateTime<Utc>,
     pub signals: Vec<(Signal, QuotaPolicy)>,
+    pub overdue: Vec<(InvoiceId, DateTime<Utc>)>,
 }
 
-/// What should change, and the signal that says so.
+/// What should change, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Desired {
     pub state: TenantState,
-    pub signal_id: String,
+    pub cause: StateCause,
+    /// Names the reason: what was decided under it is not decided again.
+    pub key: String,
 }
 
-/// The change that the policy asks for; none where the tenant is as it should be.
+/// The change that the policies ask for; none where the tenant is as it should be.
 ///
-/// A hard limit that is exceeded suspends where the plan says so; a soft one never does. What a person decided stands:
-/// a state that is newer than the signal is kept, and only a suspension by quota is ended by quota.
+/// A hard limit that is exceeded suspends where the plan says so; a soft one never does. An invoice suspends whose dunning
+/// has come to that step. What a person decided stands: a state that is newer than its reason is kept, and what a person
+/// suspended nothing else resumes. A tenant that is suspended for two reasons is handed over from one to the other, and
+/// resumes only when both are gone.
 pub fn react(standing: &Standing) -> Option<Desired> {
-    let exceeded = standing.signals.iter().find(|(signal, policy)| suspends(signal, *policy));
-    match (standing.state, &standing.cause, exceeded) {
-        (TenantState::Active, _, Some((signal, _))) if signal.observed_at >= standing.state_at => {
-            Some(Desired { state: TenantState::Suspended, signal_id: signal.id.clone() })
+    let (quota, dunning) = (by_quota(standing), by_dunning(standing));
+    match (standing.state, &standing.cause) {
+        (TenantState::Active, _) => quota.or(dunning),
+        (TenantState::Suspended, StateCause::Quota { .. }) => {
+            if standing.signals.iter().any(|(signal, policy)| suspends(signal, *policy)) {
+                return None;
+            }
+            let relief = relief(standing)?;
+            Some(dunning.unwrap_or(relief))
         }
-        (TenantState::Suspended, StateCause::Quota { .. }, None) => relief(standing),
-        _ => None,
+        (TenantState::Suspended, StateCause::Dunning { invoice_id }) => match standing.overdue.is_empty() {
+            true => Some(quota.unwrap_or_else(|| paid(standing, invoice_id))),
+            false => None,
+        },
+        (TenantState::Suspended, _) => None,
+    }
+}
+
+/// The suspension by a limit that was exceeded after the state began.
+fn by_quota(standing: &Standing) -> Option<Desired> {
+    let exceeded = standing.signals.iter().find(|(signal, policy)| suspends(signal, *policy));
+    let (signal, _) = exceeded.filter(|(signal, _)| signal.observed_at >= standing.state_at)?;
+    Some(Desired::quota(TenantState::Suspended, &signal.id))
+}
+
+/// The suspension by an invoice for which it is due since after the state began.
+fn by_dunning(standing: &Standing) -> Option<Desired> {
+    let (invoice_id, since) = standing.overdue.iter().find(|(_, since)| *since >= standing.state_at)?;
+    Some(Desired {
+        state: TenantState::Suspended,
+        cause: StateCause::Dunning { invoice_id: invoice_id.clone() },
+        key: format!("dunning-policy/{invoice_id}/suspended/{}", since.timestamp_micros()),
+    })
+}
+
+fn paid(standing: &Standing, invoice_id: &InvoiceId) -> Desired {
+    Desired {
+        state: TenantState::Active,
+        cause: StateCause::Dunning { invoice_id: invoice_id.clone() },
+        key: format!("dunning-policy/{invoice_id}/active/{}", standing.state_at.timestamp_micros()),
+    }
+}
+
+impl Desired {
+    fn quota(state: TenantState, signal_id: &str) -> Self {
+        Self {
+            state,
+            cause: StateCause::Quota { signal_id: signal_id.to_owned() },
+            key: format!("quota-policy/{signal_id}/{}", state.as_str()),
+        }
     }
 }
 
@@ -50,7 +100,7 @@ fn relief(standing: &Standing) -> Option<Desired> {
             && signal.observed_at >= standing.state_at
     });
     let (signal, policy) = within.max_by_key(|(signal, _)| (signal.observed_at, signal.id.clone()))?;
-    (policy.on_reset == OnReset::Resume).then(|| Desired { state: TenantState::Active, signal_id: signal.id.clone() })
+    (policy.on_reset == OnReset::Resume).then(|| Desired::quota(TenantState::Active, &signal.id))
 }
 
 #[cfg(test)]
@@ -93,8 +143,8 @@ mod tests {
         signals: Vec<(Signal, QuotaPolicy)>,
         expect: Option<(TenantState, &str)>,
     ) {
-        let standing = Standing { state, cause, state_at: at(since), signals };
-        let expect = expect.map(|(state, id)| Desired { state, signal_id: id.to_owned() });
+        let standing = Standing { state, cause, state_at: at(since), signals, overdue: Vec::new() };
+        let expect = expect.map(|(state, id)| Desired::quota(state, id));
         assert_eq!(react(&standing), expect, "{standing:?}");
     }
 
@@ -126,5 +176,50 @@ mod tests {
         check(Active, StateCause::Onboarded, 0, vec![], None);
         // A signal of a feature that was never beyond its limit, from before the suspension, brings no relief.
         check(Suspended, quota(), 9, vec![(signal("b", Warning, 5), SUSPEND)], None);
+    }
+
+    /// What becomes of a tenant in state and cause since minute 10; overdue invoices since these minutes. `q` and `d` before
+    /// the state say what the change is put down to.
+    fn check_dunning(
+        state: TenantState,
+        cause: StateCause,
+        overdue: &[(&str, i64)],
+        signals: Vec<(Signal, QuotaPolicy)>,
+        expect: &str,
+    ) {
+        let overdue = overdue.iter().map(|(id, minute)| (InvoiceId::parse(id).expect("a key"), at(*minute))).collect();
+        let standing = Standing { state, cause, state_at: at(10), signals, overdue };
+        let found = react(&standing).map_or("-".to_owned(), |desired| {
+            let cause = match desired.cause {
+                StateCause::Quota { .. } => "q",
+                StateCause::Dunning { .. } => "d",
+                _ => "?",
+            };
+            format!("{cause} {}", desired.state.as_str())
+        });
+        assert_eq!(found, expect, "{standing:?}");
+    }
+
+    #[test]
+    fn an_unpaid_invoice_suspends_until_it_is_paid() {
+        use SignalKind::{Exceeded, Reset};
+        use TenantState::{Active, Suspended};
+        let dunning = || StateCause::Dunning { invoice_id: InvoiceId::parse("inv_1").expect("a key") };
+        let quota = || StateCause::Quota { signal_id: "sig_a_9".into() };
+        let exceeded = |minute| vec![(signal("a", Exceeded, minute), SUSPEND)];
+        check_dunning(Active, StateCause::Onboarded, &[("inv_1", 11)], vec![], "d suspended");
+        // A person resumed it after the step.
+        check_dunning(Active, StateCause::Requested, &[("inv_1", 9)], vec![], "-");
+        check_dunning(Suspended, dunning(), &[("inv_1", 9)], vec![], "-");
+        check_dunning(Suspended, dunning(), &[], vec![], "d active");
+        // Another invoice is still unpaid.
+        check_dunning(Suspended, dunning(), &[("inv_2", 9)], vec![], "-");
+        // A person suspended it.
+        check_dunning(Suspended, StateCause::Requested, &[], vec![], "-");
+        // Two reasons: the one that is left takes over.
+        check_dunning(Suspended, dunning(), &[], exceeded(12), "q suspended");
+        check_dunning(Suspended, quota(), &[("inv_1", 12)], exceeded(9), "-");
+        check_dunning(Suspended, quota(), &[("inv_1", 12)], vec![(signal("a", Reset, 13), SUSPEND)], "d suspended");
+        check_dunning(Suspended, quota(), &[], vec![(signal("a", Reset, 13), SUSPEND)], "q active");
     }
 }

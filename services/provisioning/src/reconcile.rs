@@ -7,13 +7,15 @@ use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
+use talea_domain::dunning::{DunningAction, suspends_from};
 use talea_domain::entitlement::{QuotaPolicy, Signal};
-use talea_domain::id::{PlanKey, TenantId};
+use talea_domain::id::{InvoiceId, PlanKey, TenantId};
 use talea_domain::journal::{JournalEvent, TenantStateDesired};
-use talea_domain::tenant::{StateCause, TenantScope, TenantState};
+use talea_domain::tenant::{TenantScope, TenantState};
 use talea_platform::catalogue;
 use talea_platform::journal::{self, Decision};
 use talea_platform::postgres::Tx;
+use talea_platform::receivables::StateRow;
 use talea_platform::worker::Outcome;
 
 /// Tenants of one pass.
@@ -27,14 +29,14 @@ pub async fn reconcile(shared: &Shared, tenants: &BTreeSet<TenantId>) -> anyhow:
         return Ok(0);
     }
     let mut tx = shared.platform.databases.worker.begin().await?;
-    if desired(&mut tx, tenants).await?.is_empty() {
+    if desired(&mut tx, tenants, shared.platform.clock.now()).await?.is_empty() {
         tx.rollback().await?;
         return Ok(0);
     }
     // Nobody else decides from here to the commit, so that a person's decision is seen and not overwritten.
     sqlx::query("SELECT position FROM journal_head FOR UPDATE").execute(&mut *tx).await?;
     let now = shared.platform.clock.now();
-    let changes = desired(&mut tx, tenants).await?;
+    let changes = desired(&mut tx, tenants, now).await?;
     let decisions = changes.into_iter().map(|(tenant, desired)| decision(tenant, desired, now)).collect();
     let appended = journal::append_new(&mut tx, decisions).await?;
     tx.commit().await?;
@@ -51,17 +53,12 @@ pub async fn reconcile(shared: &Shared, tenants: &BTreeSet<TenantId>) -> anyhow:
 }
 
 fn decision(tenant_id: TenantId, desired: Desired, now: DateTime<Utc>) -> Decision {
-    let Desired { state, signal_id } = desired;
+    let Desired { state, cause, key } = desired;
     Decision {
         tenant: TenantScope::from(&tenant_id),
         expected_version: None,
-        idempotency_key: Some(format!("quota-policy/{signal_id}/{}", state.as_str())),
-        event: JournalEvent::TenantStateDesired(TenantStateDesired {
-            tenant_id,
-            state,
-            cause: StateCause::Quota { signal_id },
-            at: now,
-        }),
+        idempotency_key: Some(key),
+        event: JournalEvent::TenantStateDesired(TenantStateDesired { tenant_id, state, cause, at: now }),
         effective_at: now,
         recorded_at: now,
         actor: ACTOR.to_owned(),
@@ -70,9 +67,13 @@ fn decision(tenant_id: TenantId, desired: Desired, now: DateTime<Utc>) -> Decisi
 
 /// One pass over a page of the tenants that a policy may concern: for signals that nobody delivered.
 pub async fn pass(shared: Arc<Shared>, after: Arc<Mutex<String>>) -> anyhow::Result<Outcome> {
-    const CANDIDATES: &str = "SELECT DISTINCT t.tenant_id COLLATE \"C\" AS id FROM tenants t JOIN quota_state q USING (tenant_id) \
-        WHERE t.tenant_id COLLATE \"C\" > $1 AND ((t.state = 'active' AND q.document::json->>'kind' = 'exceeded') \
-            OR (t.state = 'suspended' AND t.state_cause::json->>'kind' = 'quota')) ORDER BY id LIMIT $2";
+    const CANDIDATES: &str = "SELECT t.tenant_id COLLATE \"C\" AS id FROM tenants t WHERE t.tenant_id COLLATE \"C\" > $1 \
+        AND ((t.state = 'suspended' AND t.state_cause::json->>'kind' IN ('quota', 'dunning')) \
+            OR (t.state = 'active' AND (EXISTS (SELECT FROM quota_state q WHERE q.tenant_id = t.tenant_id \
+                    AND q.document::json->>'kind' = 'exceeded') \
+                OR EXISTS (SELECT FROM dunning_steps d JOIN invoice_states s USING (tenant_id, invoice_id) \
+                    WHERE d.tenant_id = t.tenant_id AND d.action = 'suspend' \
+                        AND s.stage IN ('finalized', 'partially_paid', 'uncollectible'))))) ORDER BY id LIMIT $2";
     let from = after.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let ids: Vec<String> = sqlx::query_scalar(CANDIDATES)
         .bind(&from)
@@ -87,19 +88,29 @@ pub async fn pass(shared: Arc<Shared>, after: Arc<Mutex<String>>) -> anyhow::Res
     Ok(if full { Outcome::Again } else { Outcome::Idle })
 }
 
-async fn desired(tx: &mut Tx, tenants: &BTreeSet<TenantId>) -> anyhow::Result<Vec<(TenantId, Desired)>> {
-    let standings = standings(tx, tenants).await?;
+async fn desired(
+    tx: &mut Tx,
+    tenants: &BTreeSet<TenantId>,
+    now: DateTime<Utc>,
+) -> anyhow::Result<Vec<(TenantId, Desired)>> {
+    let standings = standings(tx, tenants, now).await?;
     Ok(standings.into_iter().filter_map(|(tenant, standing)| Some((tenant, react(&standing)?))).collect())
 }
 
+type Overdue = HashMap<TenantId, Vec<(InvoiceId, DateTime<Utc>)>>;
 type TenantRow = (String, String, String, DateTime<Utc>);
 
-async fn standings(tx: &mut Tx, tenants: &BTreeSet<TenantId>) -> anyhow::Result<Vec<(TenantId, Standing)>> {
+async fn standings(
+    tx: &mut Tx,
+    tenants: &BTreeSet<TenantId>,
+    now: DateTime<Utc>,
+) -> anyhow::Result<Vec<(TenantId, Standing)>> {
     const STATES: &str = "SELECT tenant_id, state, state_cause, state_at FROM tenants WHERE tenant_id = ANY($1)";
     const SIGNALS: &str = "SELECT document FROM quota_state WHERE tenant_id = ANY($1) ORDER BY tenant_id, feature";
     let ids: Vec<&str> = tenants.iter().map(TenantId::as_str).collect();
     let rows: Vec<TenantRow> = sqlx::query_as(STATES).bind(&ids).fetch_all(&mut **tx).await?;
     let documents: Vec<String> = sqlx::query_scalar(SIGNALS).bind(&ids).fetch_all(&mut **tx).await?;
+    let mut overdue = overdue(tx, &ids, now).await?;
     let mut policies = Policies::default();
     let mut signals: HashMap<TenantId, Vec<(Signal, QuotaPolicy)>> = HashMap::new();
     for document in documents {
@@ -111,11 +122,38 @@ async fn standings(tx: &mut Tx, tenants: &BTreeSet<TenantId>) -> anyhow::Result<
         .map(|(id, state, cause, state_at)| {
             let tenant = TenantId::parse(&id)?;
             let signals = signals.remove(&tenant).unwrap_or_default();
+            let overdue = overdue.remove(&tenant).unwrap_or_default();
             let state = TenantState::parse(&state).with_context(|| format!("state `{state}` of tenant {id}"))?;
             let cause = serde_json::from_str(&cause).with_context(|| format!("cause of the state of tenant {id}"))?;
-            Ok((tenant, Standing { state, cause, state_at, signals }))
+            Ok((tenant, Standing { state, cause, state_at, signals, overdue }))
         })
         .collect()
+}
+
+#[derive(sqlx::FromRow)]
+struct SuspendingRow {
+    #[sqlx(flatten)]
+    state: StateRow,
+    after_days: i32,
+}
+
+/// The invoices for which dunning suspends these tenants now, and since when each does.
+async fn overdue(tx: &mut Tx, tenants: &[&str], now: DateTime<Utc>) -> anyhow::Result<Overdue> {
+    const SUSPENDING: &str = "SELECT s.tenant_id, s.invoice_id, s.stage, s.currency, s.total_minor, s.paid_minor, \
+            s.credited_minor, s.open_minor, s.due_date, s.zone, s.open_since, d.after_days \
+        FROM dunning_steps d JOIN invoice_states s USING (tenant_id, invoice_id) \
+        WHERE d.tenant_id = ANY($1) AND d.action = 'suspend' AND s.stage IN ('finalized', 'partially_paid', 'uncollectible') \
+        ORDER BY d.position";
+    let rows: Vec<SuspendingRow> = sqlx::query_as(SUSPENDING).bind(tenants).fetch_all(&mut **tx).await?;
+    let mut overdue = Overdue::new();
+    for row in rows {
+        let (state, after_days) = (row.state.decode()?, u32::try_from(row.after_days)?);
+        let since = suspends_from(&state, after_days, DunningAction::Suspend)?.filter(|since| *since <= now);
+        if let Some(since) = since {
+            overdue.entry(state.tenant).or_default().push((state.invoice, since));
+        }
+    }
+    Ok(overdue)
 }
 
 /// The policies of the plan versions that limits came from.

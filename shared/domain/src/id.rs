@@ -95,6 +95,9 @@ key!(
     /// `inv_…`: derived from (subscription, period, revision), so that a second run finds the first's invoice.
     InvoiceId, "invoice_id");
 key!(
+    /// `crn_…`: a credit note; derived from (invoice, place among its notes).
+    CreditNoteId, "credit_note_id");
+key!(
     /// `wal_…`: a wallet of prepaid credits.
     WalletId, "wallet_id");
 key!(

@@ -14,9 +14,13 @@ pub use payload::{
 use crate::credit::{
     CreditConsumed, CreditExpired, CreditGranted, CreditReturned, CreditRolledOver, TopUpChanged, TopUpOrder, Wallet,
 };
+use crate::credit_note::CreditNote;
 use crate::discount::{Coupon, CouponApplied, CouponRemoved};
+use crate::dunning::DunningStepReached;
 use crate::entitlement::{LimitChanged, Signal};
-use crate::invoice::Invoice;
+use crate::invoice::{
+    BillingTermsChanged, CreditRefunded, Invoice, InvoiceVoided, MarkedUncollectible, PaymentRecorded, PaymentReversed,
+};
 use crate::meter::MeterDefinition;
 use crate::plan::PlanVersion;
 use crate::subscription::{Subscription, SubscriptionChanged};
@@ -61,6 +65,22 @@ pub enum JournalEvent {
     LimitChanged(LimitChanged),
     #[serde(rename = "topic.created.v1")]
     TopicCreated(TopicCreated),
+    #[serde(rename = "invoice.payment_recorded.v1")]
+    PaymentRecorded(PaymentRecorded),
+    #[serde(rename = "invoice.payment_reversed.v1")]
+    PaymentReversed(PaymentReversed),
+    #[serde(rename = "invoice.voided.v1")]
+    InvoiceVoided(InvoiceVoided),
+    #[serde(rename = "invoice.marked_uncollectible.v1")]
+    MarkedUncollectible(MarkedUncollectible),
+    #[serde(rename = "credit_note.issued.v1")]
+    CreditNoteIssued(CreditNote),
+    #[serde(rename = "tenant.credit_refunded.v1")]
+    CreditRefunded(CreditRefunded),
+    #[serde(rename = "dunning.step_reached.v1")]
+    DunningStepReached(DunningStepReached),
+    #[serde(rename = "tenant.billing_terms_changed.v1")]
+    BillingTermsChanged(BillingTermsChanged),
     #[serde(rename = "wallet.created.v1")]
     WalletCreated(Wallet),
     #[serde(rename = "credit.granted.v1")]
@@ -130,6 +150,14 @@ impl JournalEvent {
             Self::QuotaSignalled(_) => "quota.signalled.v1",
             Self::LimitChanged(_) => "quota.limit_changed.v1",
             Self::TopicCreated(_) => "topic.created.v1",
+            Self::PaymentRecorded(_) => "invoice.payment_recorded.v1",
+            Self::PaymentReversed(_) => "invoice.payment_reversed.v1",
+            Self::InvoiceVoided(_) => "invoice.voided.v1",
+            Self::MarkedUncollectible(_) => "invoice.marked_uncollectible.v1",
+            Self::CreditNoteIssued(_) => "credit_note.issued.v1",
+            Self::CreditRefunded(_) => "tenant.credit_refunded.v1",
+            Self::DunningStepReached(_) => "dunning.step_reached.v1",
+            Self::BillingTermsChanged(_) => "tenant.billing_terms_changed.v1",
             Self::WalletCreated(_) => "wallet.created.v1",
             Self::CreditGranted(_) => "credit.granted.v1",
             Self::CreditConsumed(_) => "credit.consumed.v1",
@@ -169,6 +197,14 @@ impl JournalEvent {
             Self::CouponRemoved(removed) => ("subscription", removed.subscription_id.to_string()),
             Self::TaxRatesChanged(_) => ("settings", "taxes".to_owned()),
             Self::TaxProfileChanged(changed) => ("tax_profile", changed.tenant_id.to_string()),
+            Self::PaymentRecorded(it) => ("invoice", it.invoice_id.to_string()),
+            Self::PaymentReversed(it) => ("invoice", it.invoice_id.to_string()),
+            Self::InvoiceVoided(it) => ("invoice", it.invoice_id.to_string()),
+            Self::MarkedUncollectible(it) => ("invoice", it.invoice_id.to_string()),
+            Self::CreditNoteIssued(note) => ("invoice", note.invoice.to_string()),
+            Self::CreditRefunded(it) => ("open_credit", it.tenant_id.to_string()),
+            Self::DunningStepReached(it) => ("invoice", it.invoice_id.to_string()),
+            Self::BillingTermsChanged(it) => ("billing_terms", it.tenant_id.to_string()),
             Self::WalletCreated(wallet) => ("wallet", wallet.id.to_string()),
             Self::CreditGranted(granted) => ("wallet", granted.grant.wallet.to_string()),
             Self::CreditConsumed(consumed) => ("wallet", consumed.wallet_id.to_string()),
@@ -199,6 +235,14 @@ impl JournalEvent {
             Self::QuotaSignalled(payload) => serde_json::to_string(payload),
             Self::LimitChanged(payload) => serde_json::to_string(payload),
             Self::TopicCreated(payload) => serde_json::to_string(payload),
+            Self::PaymentRecorded(payload) => serde_json::to_string(payload),
+            Self::PaymentReversed(payload) => serde_json::to_string(payload),
+            Self::InvoiceVoided(payload) => serde_json::to_string(payload),
+            Self::MarkedUncollectible(payload) => serde_json::to_string(payload),
+            Self::CreditNoteIssued(payload) => serde_json::to_string(payload),
+            Self::CreditRefunded(payload) => serde_json::to_string(payload),
+            Self::DunningStepReached(payload) => serde_json::to_string(payload),
+            Self::BillingTermsChanged(payload) => serde_json::to_string(payload),
             Self::WalletCreated(payload) => serde_json::to_string(payload),
             Self::CreditGranted(payload) => serde_json::to_string(payload),
             Self::CreditConsumed(payload) => serde_json::to_string(payload),

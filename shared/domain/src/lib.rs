@@ -2,11 +2,13 @@
 //!
 //! Reading order: [`event`] (what happened), [`meter`] (what is counted), [`plan`] and [`rating`] (what it costs),
 //! [`subscription`] and [`period`] (when), [`discount`] and [`tax`] (what changes it), [`invoice`] (what is owed), [`credit`]
-//! (what is paid ahead), [`entitlement`] (what is allowed), [`journal`] (what was decided), [`simulation`] (all of it at
-//! once, over a document).
+//! (what is paid ahead), [`credit_note`] and [`dunning`] (what becomes of it), [`entitlement`] (what is allowed),
+//! [`journal`] (what was decided), [`simulation`] (all of it at once, over a document).
 
 pub mod credit;
+pub mod credit_note;
 pub mod discount;
+pub mod dunning;
 pub mod entitlement;
 pub mod error;
 pub mod event;

@@ -1,6 +1,6 @@
 //! Tenants: the customers of the company that runs Talea, the states they can be in, and the scope a decision belongs to.
 
-use crate::id::TenantId;
+use crate::id::{InvoiceId, TenantId};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -48,6 +48,8 @@ pub enum StateCause {
     Requested,
     /// The plan's policy answered a quota signal.
     Quota { signal_id: String },
+    /// An invoice is overdue for as long as its dunning policy allows.
+    Dunning { invoice_id: InvoiceId },
 }
 
 /// What an API key may do.

@@ -16,6 +16,7 @@ pub mod parties;
 pub mod postgres;
 pub mod projections;
 pub mod random;
+pub mod receivables;
 pub mod runtime;
 pub mod secret;
 pub mod telemetry;

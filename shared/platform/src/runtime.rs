@@ -93,7 +93,7 @@ fn kafka_options(config: &Config, clock: &Clock) -> KafkaLogOptions {
     }
 }
 
-fn topics(config: &Config) -> [TopicSpec; 4] {
+fn topics(config: &Config) -> [TopicSpec; 5] {
     let spec = |name: &str, partitions, retention| TopicSpec { name: name.to_owned(), partitions, retention };
     let retention = DAY * u32::try_from(config.log.retention_days).unwrap_or(u32::MAX);
     [
@@ -102,5 +102,6 @@ fn topics(config: &Config) -> [TopicSpec; 4] {
         spec(topic::TOTALS, config.log.partitions, DAY),
         spec(topic::QUOTA, config.log.partitions, retention),
         spec(topic::TENANTS, config.log.partitions, retention),
+        spec(topic::BILLING, config.log.partitions, retention),
     ]
 }

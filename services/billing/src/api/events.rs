@@ -4,20 +4,18 @@
 use super::invoice::{decode, stored};
 use crate::context::Context;
 use axum::extract::State;
-use chrono::{DateTime, Utc};
 use serde::Serialize;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use talea_domain::id::InvoiceId;
 use talea_domain::invoice::Lineage;
 use talea_domain::period::Period;
-use talea_domain::quantity::canonical;
 use talea_domain::tenant::Scope;
 use talea_platform::catalogue;
 use talea_platform::http::{Caller, Cursor, Json, PageQuery, Path, Problem, Query};
 use talea_platform::usage::billing::{Cut, events_of_line};
 use talea_platform::usage::lookup::EventKey;
 use talea_platform::usage::rows::StoredEvent;
+use talea_platform::usage::view::{EventContent, Record};
 
 /// A page of the events behind a line. Over all pages, the sum of `identity` mod 2^128 and the sum of `body_hash` mod 2^128,
 /// each as 32 hex digits, are the two halves of `digest`.
@@ -41,23 +39,10 @@ pub struct LineEvents {
 
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct LineEvent {
-    pub source: String,
-    pub id: String,
-    #[serde(rename = "type")]
-    pub event_type: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub subject: Option<String>,
-    pub time: DateTime<Utc>,
-    /// Leaves of `data` by JSON pointer.
-    pub numbers: BTreeMap<String, String>,
-    pub texts: BTreeMap<String, String>,
-    /// 32 hex digits.
-    pub identity: String,
-    /// 32 hex digits.
-    pub body_hash: String,
-    pub partition: u32,
-    pub offset: u64,
-    pub log_time: DateTime<Utc>,
+    #[serde(flatten)]
+    pub content: EventContent,
+    #[serde(flatten)]
+    pub record: Record,
 }
 
 /// The events behind a line, in the order of their time and identity.
@@ -110,19 +95,6 @@ pub async fn list(
 }
 
 fn view(stored: StoredEvent) -> LineEvent {
-    let StoredEvent { event, partition, offset, log_time, .. } = stored;
-    LineEvent {
-        source: event.source,
-        id: event.id,
-        event_type: event.event_type,
-        subject: event.subject,
-        time: event.time,
-        numbers: event.numbers.into_iter().map(|(pointer, value)| (pointer, canonical(value))).collect(),
-        texts: event.texts.into_iter().collect(),
-        identity: event.identity.to_string(),
-        body_hash: format!("{:032x}", event.body_hash),
-        partition,
-        offset,
-        log_time,
-    }
+    let (content, record) = stored.view();
+    LineEvent { content, record }
 }

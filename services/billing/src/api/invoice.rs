@@ -13,6 +13,7 @@ use talea_domain::id::InvoiceId;
 use talea_domain::invoice::{Invoice, InvoiceStatus, invoice_id};
 use talea_domain::tenant::Scope;
 use talea_platform::http::{Caller, Path, Problem, Query};
+use talea_platform::receivables;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -29,7 +30,8 @@ pub struct FormatParameters {
     pub format: Option<InvoiceFormat>,
 }
 
-/// One invoice. Issued, it is the same to the byte whenever it is asked for.
+/// One invoice. Issued, it is the same to the byte whenever it is asked for; where it stands is said beside it, by the
+/// headers `talea-payment-state`, `talea-amount-paid`, `talea-amount-credited` and `talea-amount-open`.
 #[utoipa::path(get, path = "/v1/invoices/{id}", tag = "invoices", params(("id" = String, Path), FormatParameters),
     responses((status = 200, content((Invoice = "application/json"), (String = "text/csv"), (String = "text/html"))),
         (status = 404, body = Problem)))]
@@ -42,7 +44,8 @@ pub async fn show(
 ) -> Result<Response, Problem> {
     caller.require(Scope::Finance)?;
     let document = stored(&context, &caller, &id).await?.ok_or_else(Problem::not_found)?;
-    match asked.format.unwrap_or_else(|| accepted(&headers)) {
+    let beside = beside(&context, &caller, &id).await?;
+    let shown = match asked.format.unwrap_or_else(|| accepted(&headers)) {
         InvoiceFormat::Json => Ok(json(document)),
         InvoiceFormat::Csv => {
             let invoice = decode(&document)?;
@@ -53,7 +56,26 @@ pub async fn show(
             Ok(([(header::CONTENT_TYPE, kind), (header::CONTENT_DISPOSITION, disposition)], text).into_response())
         }
         InvoiceFormat::Html => Ok(page(html::page(&decode(&document)?).map_err(Problem::internal)?)),
+    };
+    shown.map(|response: Response| (beside, response).into_response())
+}
+
+/// Where the invoice stands, as headers: the document itself never says it, because it never changes.
+async fn beside(context: &Context, caller: &Caller, id: &InvoiceId) -> Result<HeaderMap, Problem> {
+    let mut tx = reading(context, caller, None).await?;
+    let state = receivables::state(&mut tx, id).await.map_err(Problem::internal)?;
+    let mut headers = HeaderMap::new();
+    if let Some(state) = state {
+        for (name, value) in [
+            ("talea-payment-state", state.stage.as_str().to_owned()),
+            ("talea-amount-paid", state.paid.to_decimal().to_string()),
+            ("talea-amount-credited", state.credited.to_decimal().to_string()),
+            ("talea-amount-open", state.open.to_decimal().to_string()),
+        ] {
+            headers.insert(name, value.parse().map_err(Problem::internal)?);
+        }
     }
+    Ok(headers)
 }
 
 /// Issues a draft now, without waiting for its grace. Metering must still have consumed what the log holds. An invoice that

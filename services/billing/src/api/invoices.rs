@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use talea_domain::error::FieldError;
 use talea_domain::id::{SubscriptionId, TenantId};
-use talea_domain::invoice::InvoiceStatus;
+use talea_domain::invoice::{InvoiceStage, InvoiceStatus};
 use talea_domain::money::{Currency, Money};
 use talea_domain::period::Period;
 use talea_domain::tenant::Scope;
@@ -20,6 +20,8 @@ pub struct InvoiceParameters {
     pub tenant_id: Option<TenantId>,
     /// `draft` or `finalized`.
     pub status: Option<InvoiceStatus>,
+    /// `draft`, `finalized`, `partially_paid`, `paid`, `voided` or `uncollectible`.
+    pub payment_state: Option<InvoiceStage>,
     pub subscription_id: Option<SubscriptionId>,
     /// First issue date, inclusive.
     pub issued_from: Option<NaiveDate>,
@@ -51,6 +53,11 @@ pub struct InvoiceRow {
     pub subtotal: Money,
     pub tax: Money,
     pub total: Money,
+    /// Beside the document, which never changes.
+    pub payment_state: String,
+    pub amount_paid: Money,
+    pub amount_credited: Money,
+    pub amount_open: Money,
 }
 
 #[derive(sqlx::FromRow)]
@@ -70,6 +77,10 @@ struct Row {
     period_end: DateTime<Utc>,
     issue_date: Option<NaiveDate>,
     due_date: Option<NaiveDate>,
+    stage: String,
+    paid_minor: i64,
+    credited_minor: i64,
+    open_minor: i64,
 }
 
 type After = (DateTime<Utc>, String, String);
@@ -82,13 +93,17 @@ pub async fn list(
     caller: Caller,
     Query(asked): Query<InvoiceParameters>,
 ) -> Result<Json<Page<InvoiceRow>>, Problem> {
-    const LIST: &str = "SELECT id, tenant_id, number, status, subscription_id, currency, subtotal_minor, tax_minor, \
-            total_minor, billed_at, revision, period_start, period_end, issue_date, due_date FROM invoices \
-        WHERE ($1::text IS NULL OR tenant_id = $1) AND ($2::text IS NULL OR status = $2) \
-            AND ($3::text IS NULL OR subscription_id = $3) AND ($4::date IS NULL OR issue_date >= $4) \
-            AND ($5::date IS NULL OR issue_date <= $5) AND ($6::text IS NULL OR number = $6) \
-            AND ($7::timestamptz IS NULL OR (billed_at, tenant_id, id) < ($7, $8, $9)) \
-        ORDER BY billed_at DESC, tenant_id DESC, id DESC LIMIT $10";
+    const LIST: &str = "SELECT i.id, i.tenant_id, i.number, i.status, i.subscription_id, i.currency, i.subtotal_minor, \
+            i.tax_minor, i.total_minor, i.billed_at, i.revision, i.period_start, i.period_end, i.issue_date, i.due_date, \
+            coalesce(s.stage, 'draft') AS stage, coalesce(s.paid_minor, 0) AS paid_minor, \
+            coalesce(s.credited_minor, 0) AS credited_minor, coalesce(s.open_minor, 0) AS open_minor \
+        FROM invoices i LEFT JOIN invoice_states s ON s.tenant_id = i.tenant_id AND s.invoice_id = i.id \
+        WHERE ($1::text IS NULL OR i.tenant_id = $1) AND ($2::text IS NULL OR i.status = $2) \
+            AND ($3::text IS NULL OR i.subscription_id = $3) AND ($4::date IS NULL OR i.issue_date >= $4) \
+            AND ($5::date IS NULL OR i.issue_date <= $5) AND ($6::text IS NULL OR i.number = $6) \
+            AND ($7::timestamptz IS NULL OR (i.billed_at, i.tenant_id, i.id) < ($7, $8, $9)) \
+            AND ($11::text IS NULL OR coalesce(s.stage, 'draft') = $11) \
+        ORDER BY i.billed_at DESC, i.tenant_id DESC, i.id DESC LIMIT $10";
     caller.require(Scope::Finance)?;
     check(&asked)?;
     let mut tx = reading(&context, &caller, asked.tenant_id.as_ref()).await?;
@@ -107,6 +122,7 @@ pub async fn list(
         .bind(tenant)
         .bind(id)
         .bind(i64::from(limit) + 1)
+        .bind(asked.payment_state.map(InvoiceStage::as_str))
         .fetch_all(&mut *tx)
         .await
         .map_err(Problem::internal)?;
@@ -144,5 +160,9 @@ fn view(row: Row) -> Result<InvoiceRow, FieldError> {
         subtotal: Money::new(row.subtotal_minor, currency),
         tax: Money::new(row.tax_minor, currency),
         total: Money::new(row.total_minor, currency),
+        payment_state: row.stage,
+        amount_paid: Money::new(row.paid_minor, currency),
+        amount_credited: Money::new(row.credited_minor, currency),
+        amount_open: Money::new(row.open_minor, currency),
     })
 }

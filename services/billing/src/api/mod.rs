@@ -1,13 +1,18 @@
 //! Billing's HTTP routes: the catalogue of plans and coupons, taxes, subscriptions, invoices, wallets, runs.
 
+mod corrections;
 mod coupons;
+mod deciding;
 mod events;
 mod invoice;
 mod invoices;
+mod payments;
 mod plans;
 mod runs;
+mod simulations;
 mod subscriptions;
 mod taxes;
+mod terms;
 mod upcoming;
 mod wallets;
 
@@ -48,6 +53,16 @@ pub fn routes(context: Arc<Context>) -> OpenApiRouter {
         .routes(routes!(wallets::set_top_up))
         .routes(routes!(runs::start))
         .routes(routes!(runs::status))
+        .routes(routes!(simulations::simulate))
+        .routes(routes!(payments::record, payments::show))
+        .routes(routes!(payments::settle))
+        .routes(routes!(payments::reverse))
+        .routes(routes!(corrections::void))
+        .routes(routes!(corrections::write_off))
+        .routes(routes!(corrections::credit, corrections::list))
+        .routes(routes!(corrections::show))
+        .routes(routes!(terms::open_credit))
+        .routes(routes!(terms::show, terms::set))
         .with_state(context)
 }
 

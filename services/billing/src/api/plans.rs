@@ -15,8 +15,8 @@ use talea_domain::meter::MeterDefinition;
 use talea_domain::plan::PlanVersion;
 use talea_domain::tenant::{Scope, TenantScope};
 use talea_platform::catalogue;
-use talea_platform::http::{Caller, IdempotentRequest, Json, Page, Path, Problem, Query, idempotent};
-use talea_platform::journal::{self, AppendError, Decision};
+use talea_platform::http::{self, Caller, IdempotentRequest, Json, Page, Path, Problem, Query, idempotent};
+use talea_platform::journal::Decision;
 
 /// Publishes a plan, or a new version of it. The same document again changes nothing.
 #[utoipa::path(post, path = "/v1/plans", tag = "plans", request_body = PlanVersion,
@@ -66,11 +66,8 @@ async fn record(context: &Context, caller: &Caller, plan: &PlanVersion) -> Resul
         actor: caller.actor(),
         idempotency_key: None,
     };
-    match journal::append(&mut tx, vec![decision]).await {
-        Ok(_) => tx.commit().await.map_err(Problem::internal)?,
-        Err(conflict @ AppendError::Conflict { .. }) => return Err(Problem::conflict(conflict.to_string())),
-        Err(error) => return Err(Problem::internal(error)),
-    }
+    http::record(&mut tx, decision).await?;
+    tx.commit().await.map_err(Problem::internal)?;
     Ok((StatusCode::CREATED, plan))
 }
 

@@ -5,7 +5,7 @@ use super::Candidate;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use talea_domain::id::{InvoiceId, MeterKey, TenantId};
+use talea_domain::id::{InvoiceId, MeterKey, SubscriptionId, TenantId};
 use talea_domain::invoice::{BilledLine, InvoiceLine};
 use talea_domain::party::Party;
 use talea_domain::period::Period;
@@ -94,29 +94,52 @@ pub async fn billed_lines(
     candidates: &[Candidate],
     stretches: &[Stretch],
 ) -> anyhow::Result<Vec<Vec<BilledLine>>> {
+    let places = stretches.iter().map(|stretch| {
+        let subscription = &candidates[stretch.index].subscription;
+        (stretch.index, &subscription.tenant, &subscription.id, stretch.period)
+    });
+    let lines = lines_inside(connection, candidates.len(), &places.collect::<Vec<_>>()).await?;
+    Ok(lines.iter().map(|lines| lines.iter().map(BilledLine::from).collect()).collect())
+}
+
+/// The issued lines inside each stretch of a subscription, in the order in which they were issued.
+pub async fn issued_lines(
+    connection: &mut PgConnection,
+    stretches: &[(&TenantId, &SubscriptionId, Period)],
+) -> anyhow::Result<Vec<Vec<InvoiceLine>>> {
+    let places = stretches.iter().enumerate();
+    let places = places.map(|(place, (tenant, subscription, period))| (place, *tenant, *subscription, *period));
+    lines_inside(connection, stretches.len(), &places.collect::<Vec<_>>()).await
+}
+
+/// The issued lines of each of `count` places, inside any of its stretches.
+async fn lines_inside(
+    connection: &mut PgConnection,
+    count: usize,
+    stretches: &[(usize, &TenantId, &SubscriptionId, Period)],
+) -> anyhow::Result<Vec<Vec<InvoiceLine>>> {
     const LINES: &str = "SELECT DISTINCT ON (k.place, i.billed_at, i.revision, l.invoice_id, l.line) k.place, l.document \
         FROM unnest($1::bigint[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[]) \
             AS k(place, tenant_id, subscription_id, period_start, period_end) \
         JOIN invoices i USING (tenant_id, subscription_id) \
         JOIN invoice_lines l ON l.tenant_id = i.tenant_id AND l.invoice_id = i.id \
             AND l.period_start >= k.period_start AND l.period_end <= k.period_end \
-        WHERE i.status = 'finalized' ORDER BY k.place, i.billed_at, i.revision, l.invoice_id, l.line";
-    let mut lines = vec![Vec::new(); candidates.len()];
+        WHERE i.status = 'finalized' AND NOT EXISTS (SELECT FROM invoice_states v WHERE v.tenant_id = i.tenant_id \
+            AND v.invoice_id = i.id AND v.stage = 'voided') ORDER BY k.place, i.billed_at, i.revision, l.invoice_id, l.line";
+    let mut lines = vec![Vec::new(); count];
     if stretches.is_empty() {
         return Ok(lines);
     }
-    let of = |stretch: &Stretch| &candidates[stretch.index].subscription;
     let rows: Vec<(i64, String)> = sqlx::query_as(LINES)
-        .bind(stretches.iter().map(|stretch| stretch.index as i64 + 1).collect::<Vec<_>>())
-        .bind(stretches.iter().map(|stretch| of(stretch).tenant.as_str()).collect::<Vec<_>>())
-        .bind(stretches.iter().map(|stretch| of(stretch).id.as_str()).collect::<Vec<_>>())
-        .bind(stretches.iter().map(|stretch| stretch.period.start).collect::<Vec<_>>())
-        .bind(stretches.iter().map(|stretch| stretch.period.end).collect::<Vec<_>>())
+        .bind(stretches.iter().map(|(place, ..)| *place as i64 + 1).collect::<Vec<_>>())
+        .bind(stretches.iter().map(|(_, tenant, ..)| tenant.as_str()).collect::<Vec<_>>())
+        .bind(stretches.iter().map(|(_, _, subscription, _)| subscription.as_str()).collect::<Vec<_>>())
+        .bind(stretches.iter().map(|(.., period)| period.start).collect::<Vec<_>>())
+        .bind(stretches.iter().map(|(.., period)| period.end).collect::<Vec<_>>())
         .fetch_all(connection)
         .await?;
     for (place, document) in rows {
-        let line: InvoiceLine = serde_json::from_str(&document)?;
-        lines[index(place)?].push(BilledLine::from(&line));
+        lines[index(place)?].push(serde_json::from_str(&document)?);
     }
     Ok(lines)
 }

@@ -7,9 +7,11 @@ use super::measure::{Measured, measure};
 use super::terms::Terms;
 use crate::catalogue::Catalogue;
 use crate::context::Context;
-use talea_domain::invoice::{BillInput, BillTerms, Invoice, InvoiceError, assemble, verify};
+use talea_domain::invoice::{BillInput, BillTerms, BillingTerms, Invoice, InvoiceError, assemble, verify};
+use talea_domain::journal::InvoiceSettings;
 use talea_domain::party::Party;
 use talea_domain::period::Period;
+use talea_platform::receivables;
 use talea_platform::usage::billing::Cut;
 
 /// The document of a moment, not yet issued, and the closed periods that it measured again.
@@ -42,14 +44,17 @@ pub async fn assemble_all(
 ) -> anyhow::Result<Vec<Result<Assembled, String>>> {
     let mut tx = context.platform.databases.worker.begin().await?;
     let parties = billed::parties(&mut tx, candidates).await?;
+    let tenants: Vec<&str> = candidates.iter().map(|it| it.subscription.tenant.as_str()).collect();
+    let own_terms = receivables::billing_terms(&mut tx, &tenants).await?;
     let mut purses = Purses::load(&mut tx, candidates.iter().map(|it| &it.subscription.tenant)).await?;
     let terms = Terms::load(&mut tx, candidates).await?;
     tx.commit().await?;
     let documents = candidates.iter().zip(measured).map(|(candidate, measured)| {
         let measured = measured?;
         let tenant = &candidate.subscription.tenant;
+        let own = own_terms.get(tenant).cloned().unwrap_or_default().or(BillingTerms::of_plan(&candidate.plan));
         let bill_to = parties.get(tenant).cloned().unwrap_or_else(|| Party::named(tenant.as_str()));
-        let mut invoice = document(context, catalogue, candidate, &measured, &bill_to, terms.of(candidate))
+        let mut invoice = document(context, catalogue, candidate, &measured, &bill_to, &own, terms.of(candidate))
             .map_err(|error| error.to_string())?;
         purses.pay(&mut invoice, context.now()).map_err(|error| error.to_string())?;
         Ok(Assembled { invoice, remeasured: measured.remeasured.into_iter().collect() })
@@ -63,8 +68,11 @@ fn document(
     candidate: &Candidate,
     measured: &Measured,
     bill_to: &Party,
+    own: &BillingTerms,
     terms: BillTerms<'_>,
 ) -> Result<Invoice, InvoiceError> {
+    let due_days = own.due_days.unwrap_or(context.settings.due_days);
+    let settings = InvoiceSettings { due_days, ..context.settings.clone() };
     let invoice = assemble(&BillInput {
         subscription: &candidate.subscription,
         plans: catalogue,
@@ -72,7 +80,7 @@ fn document(
         usage: &measured.usage,
         billed: &measured.billed,
         late: &measured.late,
-        settings: &context.settings,
+        settings: &settings,
         bill_to,
         terms,
     })?;

@@ -84,18 +84,54 @@ async fn measure_all(
         let late = late_since(clickhouse, meter, &wanted.closed_spans(), cut).await?;
         let wanted: Vec<&Want> =
             wanted.all.iter().copied().filter(|want| want.closed.is_none() || late.contains_key(&want.key)).collect();
-        let spans: Vec<UsageSpan> = wanted.iter().map(|want| want.span(None)).collect();
-        let answers = billed_usage(clickhouse, meter, &spans, cut).await?;
-        let mut parts = parts::parts(clickhouse, meter, &wanted, cut).await?;
-        for (want, usage) in wanted.into_iter().zip(answers) {
-            match parts.remove(&want.key).unwrap_or_else(|| Ok(Parts::default())) {
-                Ok(parts) => want.enter(meter, &usage, parts, cut, &mut measured[want.index]),
-                Err(refusal) => measured[want.index] = Err(refusal),
-            }
-        }
+        enter_all(context, meter, &wanted, cut, &mut measured).await?;
     }
     billed_before(context, candidates, &mut measured).await?;
     Ok(measured)
+}
+
+/// The usage that each candidate's moment needs, inside a cut of its own: what it was billed by, or would have been.
+pub async fn at_cuts(
+    context: &Context,
+    catalogue: &Catalogue,
+    candidates: &[Candidate],
+    cuts: &[Cut],
+) -> anyhow::Result<Vec<Result<BTreeMap<UsageNeed, UsageFigure>, Refusal>>> {
+    let mut measured: Vec<Result<Measured, Refusal>> = candidates.iter().map(|_| Ok(Measured::default())).collect();
+    let mut asked = Asked(BTreeMap::new());
+    for (index, candidate) in candidates.iter().enumerate() {
+        for need in &candidate.moment.usage {
+            asked.want(catalogue, index, candidate, need.clone(), (None, None), &mut measured);
+        }
+    }
+    for want in asked.0.values_mut().flat_map(|(_, wants)| wants) {
+        want.inside = cuts.get(want.index);
+    }
+    for (meter, wanted) in asked.by_meter() {
+        enter_all(context, meter, &wanted.all, &Cut(Vec::new()), &mut measured).await?;
+    }
+    Ok(measured.into_iter().map(|measured| measured.map(|measured| measured.usage)).collect())
+}
+
+/// Measures windows of one meter and enters each for its candidate.
+async fn enter_all(
+    context: &Context,
+    meter: &MeterDefinition,
+    wanted: &[&Want<'_>],
+    cut: &Cut,
+    measured: &mut [Result<Measured, Refusal>],
+) -> anyhow::Result<()> {
+    let clickhouse = &context.platform.clickhouse;
+    let spans: Vec<UsageSpan> = wanted.iter().map(|want| want.span(want.inside)).collect();
+    let answers = billed_usage(clickhouse, meter, &spans, cut).await?;
+    let mut parts = parts::parts(clickhouse, meter, wanted, cut).await?;
+    for (want, usage) in wanted.iter().zip(answers) {
+        match parts.remove(&want.key).unwrap_or_else(|| Ok(Parts::default())) {
+            Ok(parts) => want.enter(meter, &usage, parts, cut, &mut measured[want.index]),
+            Err(refusal) => measured[want.index] = Err(refusal),
+        }
+    }
+    Ok(())
 }
 
 /// One window of one meter of one candidate.
@@ -106,6 +142,8 @@ struct Want<'a> {
     period: Period,
     /// The closed period that it is of, where it is asked for in case that usage came late.
     closed: Option<&'a ClosedWindow>,
+    /// The cut inside which it is measured, if not the common one.
+    inside: Option<&'a Cut>,
     /// What the candidate's prices ask of the meter in the window.
     demand: Demand,
 }
@@ -144,7 +182,7 @@ impl Want<'_> {
             quantity: usage.value.unwrap_or_default(),
             event_count: usage.count,
             digest: usage.digest.clone(),
-            cut: cut.0.clone(),
+            cut: self.inside.unwrap_or(cut).0.clone(),
             meter_version: meter.version,
             groups: parts.groups,
             splits: parts.splits,
@@ -246,7 +284,7 @@ impl<'a> Asked<'a> {
         let (_, wants) = self.0.entry((&meter.key, meter.version)).or_insert_with(|| (meter, Vec::new()));
         // A page has far fewer windows than a u32 can count; past it, keys would only have to be given by chunk.
         let key = u32::try_from(wants.len()).unwrap_or(u32::MAX);
-        wants.push(Want { key, index, candidate, period, closed, demand });
+        wants.push(Want { key, index, candidate, period, closed, inside: None, demand });
     }
 
     fn by_meter(&self) -> impl Iterator<Item = (&'a MeterDefinition, Wanted<'_>)> {

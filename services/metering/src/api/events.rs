@@ -6,13 +6,11 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use talea_domain::error::FieldError;
 use talea_domain::event::{UsageEvent, identity_of};
 use talea_domain::id::TenantId;
 use talea_domain::meter::{MeterDefinition, Reading};
-use talea_domain::quantity::canonical;
 use talea_domain::tenant::Scope;
 use talea_platform::catalogue;
 use talea_platform::clock::seconds;
@@ -20,6 +18,7 @@ use talea_platform::http::{Caller, Json, Page, PageQuery, Problem, Query};
 use talea_platform::log::topic;
 use talea_platform::usage::lookup::{self, Fate, RecentKey};
 use talea_platform::usage::rows::{DeadLetter, StoredEvent};
+use talea_platform::usage::view::{EventContent, Record};
 
 /// How far back the list of recent events goes when the caller does not say.
 const RECENT_SECONDS: u64 = 24 * 3600;
@@ -55,28 +54,10 @@ pub enum EventStatus {
     Unknown,
 }
 
-/// A place in the usage log.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct Record {
-    pub partition: u32,
-    pub offset: u64,
-    pub log_time: DateTime<Utc>,
-}
-
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct EventView {
-    pub source: String,
-    pub id: String,
-    #[serde(rename = "type")]
-    pub event_type: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub subject: Option<String>,
-    pub time: DateTime<Utc>,
-    /// Leaves of `data` by JSON pointer.
-    pub numbers: BTreeMap<String, String>,
-    pub texts: BTreeMap<String, String>,
-    pub identity: String,
-    pub body_hash: String,
+    #[serde(flatten)]
+    pub content: EventContent,
     pub record: Record,
 }
 
@@ -200,19 +181,8 @@ async fn lag(context: &Context) -> Result<u64, Problem> {
 }
 
 fn view(stored: StoredEvent) -> EventView {
-    let StoredEvent { event, partition, offset, log_time, .. } = stored;
-    EventView {
-        source: event.source,
-        id: event.id,
-        event_type: event.event_type,
-        subject: event.subject,
-        time: event.time,
-        numbers: event.numbers.into_iter().map(|(pointer, value)| (pointer, canonical(value))).collect(),
-        texts: event.texts.into_iter().collect(),
-        identity: event.identity.to_string(),
-        body_hash: format!("{:032x}", event.body_hash),
-        record: Record { partition, offset, log_time },
-    }
+    let (content, record) = stored.view();
+    EventView { content, record }
 }
 
 fn uncounted(letter: DeadLetter) -> Uncounted {

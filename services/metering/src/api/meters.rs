@@ -11,8 +11,8 @@ use talea_domain::journal::JournalEvent;
 use talea_domain::meter::{Aggregation, Dimension, Filter, MeterDefinition};
 use talea_domain::tenant::{Scope, TenantScope};
 use talea_platform::catalogue;
-use talea_platform::http::{Caller, IdempotentRequest, Json, Page, Path, Problem, idempotent};
-use talea_platform::journal::{self, Decision};
+use talea_platform::http::{self, Caller, IdempotentRequest, Json, Page, Path, Problem, idempotent};
+use talea_platform::journal::Decision;
 use talea_platform::usage::buckets;
 use talea_platform::usage::dirty::DirtyBuckets;
 
@@ -99,11 +99,8 @@ async fn record(
         actor: caller.actor(),
         idempotency_key: None,
     };
-    match journal::append(&mut tx, vec![decision]).await {
-        Ok(_) => tx.commit().await.map_err(Problem::internal)?,
-        Err(conflict @ journal::AppendError::Conflict { .. }) => return Err(Problem::conflict(conflict.to_string())),
-        Err(error) => return Err(Problem::internal(error)),
-    }
+    http::record(&mut tx, decision).await?;
+    tx.commit().await.map_err(Problem::internal)?;
     // And again behind it, for what was stored in between.
     mark_past(context, &definition).await?;
     Ok((StatusCode::CREATED, definition))

@@ -1,4 +1,5 @@
 use super::*;
+use talea_domain::id::InvoiceId;
 use talea_domain::journal::TenantStateDesired;
 use talea_domain::tenant::{Tenant, TenantScope};
 
@@ -51,11 +52,14 @@ fn each_decision_about_a_tenant_is_published_as_every_stored_version_says() {
         created_at: at("2026-10-05T10:00:00Z"),
     };
     let by_quota = StateCause::Quota { signal_id: "sig_1".into() };
+    let invoice_id = InvoiceId::parse("inv_00000000000000000000000001").expect("a key");
+    let by_dunning = StateCause::Dunning { invoice_id };
     let said: Vec<_> = [
         JournalEvent::TenantCreated(created),
         desired(TenantState::Suspended, by_quota),
         desired(TenantState::Active, StateCause::Requested),
         JournalEvent::QuotaSignalled(signal()),
+        desired(TenantState::Suspended, by_dunning),
     ]
     .into_iter()
     .zip(1..)

@@ -9,14 +9,23 @@ mod finalize;
 mod line;
 mod number;
 mod owed;
+mod settlement;
+mod state;
 mod taxes;
+mod terms;
 
 pub use assemble::{BillInput, BillTerms, UsageFigure, assemble};
 pub use discounts::{DiscountRow, redemptions};
 pub use finalize::{InvoiceError, finalize, verify};
 pub use line::{BilledLine, InvoiceLine, LineKind, LineShare, Lineage};
 pub use number::format_number;
+pub use settlement::{
+    CreditCause, CreditEntry, CreditRefunded, InvoiceVoided, MAX_TEXT_CHARS, MarkedUncollectible, PaymentRecorded,
+    PaymentReversed, PaymentSource, check_text, credit_entry,
+};
+pub use state::{InvoiceCommand, InvoiceStage, InvoiceState, Payment, StateError};
 pub use taxes::{TaxRow, tax_day};
+pub use terms::{BillingTerms, BillingTermsChanged, MAX_DUE_DAYS};
 
 use crate::credit::CreditApplied;
 use crate::id::{InvoiceId, SubscriptionId, TenantId, derive_bits, prefixed};

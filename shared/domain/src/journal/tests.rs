@@ -2,7 +2,7 @@ use super::*;
 use std::collections::BTreeSet;
 
 /// Every type that was ever stored, with a payload as it was stored. A line is added here and never taken away.
-const GOLDEN: [(&str, &str); 29] = [
+const GOLDEN: [(&str, &str); 37] = [
     ("tenant.created.v1", include_str!("../../../../schemas/golden/journal/tenant.created.v1.json")),
     ("tenant.state_desired.v1", include_str!("../../../../schemas/golden/journal/tenant.state_desired.v1.json")),
     ("api_key.created.v1", include_str!("../../../../schemas/golden/journal/api_key.created.v1.json")),
@@ -22,6 +22,26 @@ const GOLDEN: [(&str, &str); 29] = [
     ("quota.signalled.v1", include_str!("../../../../schemas/golden/journal/quota.signalled.v1.json")),
     ("quota.limit_changed.v1", include_str!("../../../../schemas/golden/journal/quota.limit_changed.v1.json")),
     ("topic.created.v1", include_str!("../../../../schemas/golden/journal/topic.created.v1.json")),
+    (
+        "invoice.payment_recorded.v1",
+        include_str!("../../../../schemas/golden/journal/invoice.payment_recorded.v1.json"),
+    ),
+    (
+        "invoice.payment_reversed.v1",
+        include_str!("../../../../schemas/golden/journal/invoice.payment_reversed.v1.json"),
+    ),
+    ("invoice.voided.v1", include_str!("../../../../schemas/golden/journal/invoice.voided.v1.json")),
+    (
+        "invoice.marked_uncollectible.v1",
+        include_str!("../../../../schemas/golden/journal/invoice.marked_uncollectible.v1.json"),
+    ),
+    ("credit_note.issued.v1", include_str!("../../../../schemas/golden/journal/credit_note.issued.v1.json")),
+    ("tenant.credit_refunded.v1", include_str!("../../../../schemas/golden/journal/tenant.credit_refunded.v1.json")),
+    ("dunning.step_reached.v1", include_str!("../../../../schemas/golden/journal/dunning.step_reached.v1.json")),
+    (
+        "tenant.billing_terms_changed.v1",
+        include_str!("../../../../schemas/golden/journal/tenant.billing_terms_changed.v1.json"),
+    ),
     ("wallet.created.v1", include_str!("../../../../schemas/golden/journal/wallet.created.v1.json")),
     ("wallet.top_up_changed.v1", include_str!("../../../../schemas/golden/journal/wallet.top_up_changed.v1.json")),
     ("credit.granted.v1", include_str!("../../../../schemas/golden/journal/credit.granted.v1.json")),

@@ -10,6 +10,7 @@ pub use book::PlanBook;
 pub use demand::Demand;
 pub use model::PriceModel;
 
+use crate::dunning::DunningPolicy;
 use crate::entitlement::{Limit, QuotaPolicy, StaticEntitlement};
 use crate::id::{MeterKey, PlanKey, PriceKey, TaxCategory};
 use crate::money::Currency;
@@ -119,6 +120,12 @@ pub struct PlanVersion {
     /// How long a period waits for late usage before its invoice is final, in hours; the deployment's setting when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grace_hours: Option<u32>,
+    /// Days from issue to due; the deployment's setting when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_days: Option<u32>,
+    /// What happens to its unpaid invoices; the deployment's policy when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dunning: Option<DunningPolicy>,
 }
 
 impl PlanVersion {

@@ -3,6 +3,7 @@
 use super::{Amounts, PlanVersion, Price, PriceModel};
 use crate::entitlement::check_features;
 use crate::error::FieldError;
+use crate::invoice::BillingTerms;
 use rust_decimal::Decimal;
 use std::collections::BTreeSet;
 
@@ -170,6 +171,7 @@ impl PlanVersion {
             commitment.validate(&sold_in, &mut faults.below("commitment"));
         }
         found.extend(check_features(&self.limits, &self.entitlements).err());
+        found.extend(BillingTerms::of_plan(self).check("").err());
         found
     }
 

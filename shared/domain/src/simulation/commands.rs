@@ -23,6 +23,12 @@ pub(super) enum About {
 pub(super) const COMMANDS: &[Command] = &[
     Command { name: "start", is_there: |entry| entry.start.is_some(), about: About::Subscription },
     Command { name: "cancel", is_there: |entry| entry.cancel.is_some(), about: About::Subscription },
+    Command { name: "record_payment", is_there: |entry| entry.record_payment.is_some(), about: About::Other },
+    Command { name: "settle_from_credit", is_there: |entry| entry.settle_from_credit.is_some(), about: About::Other },
+    Command { name: "reverse_payment", is_there: |entry| entry.reverse_payment.is_some(), about: About::Other },
+    Command { name: "void_invoice", is_there: |entry| entry.void_invoice.is_some(), about: About::Other },
+    Command { name: "mark_uncollectible", is_there: |entry| entry.mark_uncollectible.is_some(), about: About::Other },
+    Command { name: "issue_credit_note", is_there: |entry| entry.issue_credit_note.is_some(), about: About::Other },
     Command { name: "change_plan", is_there: |entry| entry.change_plan.is_some(), about: About::Subscription },
     Command { name: "change_quantity", is_there: |entry| entry.change_quantity.is_some(), about: About::Subscription },
     Command { name: "add_add_on", is_there: |entry| entry.add_add_on.is_some(), about: About::Subscription },

@@ -8,8 +8,10 @@ use crate::discount::AppliedCoupon;
 use crate::error::FieldError;
 use crate::id::MeterKey;
 use crate::invoice::{
-    BillInput, BillTerms, BilledLine, Invoice, UsageFigure, assemble, finalize, format_number, redemptions, verify,
+    BillInput, BillTerms, BilledLine, BillingTerms, Invoice, UsageFigure, assemble, finalize, format_number,
+    redemptions, verify,
 };
+use crate::journal::InvoiceSettings;
 use crate::money::MoneyError;
 use crate::period::Period;
 use crate::plan::PlanVersion;
@@ -19,6 +21,7 @@ use crate::subscription::{
 };
 use crate::tax::TaxTerms;
 use chrono::{DateTime, Duration, Utc};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt::Display;
@@ -214,6 +217,7 @@ impl<'p> Course<'p> {
             .map(|need| Ok((need.clone(), self.figure(need, cut)?)))
             .collect::<Result<BTreeMap<_, _>, FieldError>>()?;
         let late = self.late(cut)?;
+        let settings = self.settings();
         let knows_earlier = !late.is_empty() || moment.compared().next().is_some();
         let invoice = assemble(&BillInput {
             subscription: &self.state,
@@ -222,7 +226,7 @@ impl<'p> Course<'p> {
             usage: &usage,
             billed: if knows_earlier { &self.lines } else { &[] },
             late: &late,
-            settings: &self.prepared.settings,
+            settings: &settings,
             bill_to: &self.tenant.bill_to,
             terms: BillTerms { taxes: self.taxes(), coupons: &self.coupons },
         });
@@ -303,6 +307,21 @@ impl<'p> Course<'p> {
             return Ok(false);
         }
         Ok(self.draft(moment, drafted_at)?.invoice.is_owed(&self.prepared.settings))
+    }
+
+    /// The document's settings with its own days to pay.
+    fn settings(&self) -> Cow<'p, InvoiceSettings> {
+        let settings = &self.prepared.settings;
+        match self.terms().due_days.filter(|due_days| *due_days != settings.due_days) {
+            Some(due_days) => Cow::Owned(InvoiceSettings { due_days, ..settings.clone() }),
+            None => Cow::Borrowed(settings),
+        }
+    }
+
+    /// The terms of payment of its invoices.
+    pub fn terms(&self) -> BillingTerms {
+        let plan = self.prepared.plan(&self.state.plan, Some(self.state.plan_version));
+        self.prepared.terms(self.tenant, plan)
     }
 
     /// What stops this subscription is told at the command that started it.

@@ -1,7 +1,9 @@
 //! What is simulated, as a JSON document: `schemas/simulation.v1.schema.json`. Its instants are the only time there is.
 
 use crate::credit::{AutoTopUp, GrantKind, Rollover, Units, WalletUnit};
+use crate::credit_note::CreditLine;
 use crate::discount::Coupon;
+use crate::dunning::DunningPolicy;
 use crate::id::{CouponKey, GrantId, MeterKey, PlanKey, PriceKey, SubscriptionId, TenantId, WalletId};
 use crate::journal::CancelMode;
 use crate::meter::{Aggregation, Dimension, Filter};
@@ -53,6 +55,9 @@ pub struct SimulationDocument {
     pub series: Option<String>,
     #[serde(default)]
     pub due_days: Option<u32>,
+    /// What happens to invoices that are not paid, where neither their plan nor their tenant says.
+    #[serde(default)]
+    pub dunning: Option<DunningPolicy>,
     /// Whether a moment without amount makes an invoice.
     #[serde(default)]
     pub empty_invoices: bool,
@@ -102,6 +107,11 @@ pub struct TenantInput {
     /// Its id alone when absent.
     #[serde(default)]
     pub bill_to: Option<Party>,
+    /// Its own terms of payment, before its plan's.
+    #[serde(default)]
+    pub due_days: Option<u32>,
+    #[serde(default)]
+    pub dunning: Option<DunningPolicy>,
     /// As the tax office sees it; where the issuer is when absent.
     #[serde(default)]
     pub tax: Option<TaxProfile>,
@@ -119,6 +129,18 @@ pub struct TimelineEntry {
     pub start: Option<StartInput>,
     #[serde(default)]
     pub cancel: Option<CancelInput>,
+    #[serde(default)]
+    pub record_payment: Option<PaymentInput>,
+    #[serde(default)]
+    pub settle_from_credit: Option<SettleInput>,
+    #[serde(default)]
+    pub reverse_payment: Option<ReversalInput>,
+    #[serde(default)]
+    pub void_invoice: Option<VoidInput>,
+    #[serde(default)]
+    pub mark_uncollectible: Option<WriteOffInput>,
+    #[serde(default)]
+    pub issue_credit_note: Option<CreditNoteInput>,
     #[serde(default)]
     pub change_plan: Option<ChangePlan>,
     #[serde(default)]
@@ -216,6 +238,62 @@ pub struct CancelInput {
     pub effective_at: Option<EffectiveAt>,
     #[serde(default)]
     pub invoice: InvoiceTiming,
+}
+
+/// A payment that came from outside, of the invoice with this number.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PaymentInput {
+    pub invoice: String,
+    pub reference: String,
+    /// In major units of the invoice's currency.
+    #[serde(with = "crate::money::exact_decimal")]
+    pub amount: Decimal,
+    #[serde(default)]
+    pub method: Option<String>,
+}
+
+/// The tenant's open credit pays an invoice: with `amount`, else as far as both go.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SettleInput {
+    pub invoice: String,
+    pub reference: String,
+    #[serde(default, with = "crate::money::optional_decimal")]
+    pub amount: Option<Decimal>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReversalInput {
+    pub invoice: String,
+    /// Of the payment.
+    pub reference: String,
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VoidInput {
+    pub invoice: String,
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WriteOffInput {
+    pub invoice: String,
+    pub reason: String,
+}
+
+/// A credit note: of these lines, or of everything that is left of the invoice.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreditNoteInput {
+    pub invoice: String,
+    pub reason: String,
+    #[serde(default)]
+    pub lines: Option<Vec<CreditLine>>,
 }
 
 /// Puts a coupon of the document on a subscription.

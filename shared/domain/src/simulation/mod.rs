@@ -18,6 +18,7 @@ mod entry;
 mod held;
 mod parse;
 mod prepare;
+mod receivables;
 mod result;
 mod run;
 mod usage;
@@ -25,9 +26,9 @@ mod view;
 mod wallets;
 
 pub use document::{
-    CancelInput, DEFAULT_DUE_DAYS, DEFAULT_GRACE_HOURS, DEFAULT_ISSUER, DEFAULT_SERIES, GrantInput, MeterInput,
-    PhaseInput, SimulationDocument, StartInput, TenantInput, TimelineEntry, TopUpInput, TrialInput, UsageInput,
-    WalletInput,
+    CancelInput, CreditNoteInput, DEFAULT_DUE_DAYS, DEFAULT_GRACE_HOURS, DEFAULT_ISSUER, DEFAULT_SERIES, GrantInput,
+    MeterInput, PhaseInput, SimulationDocument, StartInput, TenantInput, TimelineEntry, TopUpInput, TrialInput,
+    UsageInput, WalletInput,
 };
 pub use parse::{MAX_DOCUMENT_BYTES, parse};
 pub use prepare::{MAX_AS_OF, MAX_COMMANDS, MAX_METERS, MAX_PLANS, MAX_TENANTS, MAX_USAGE};

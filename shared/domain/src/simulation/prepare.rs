@@ -5,11 +5,13 @@ use super::commands;
 use super::document::{
     DEFAULT_DUE_DAYS, DEFAULT_GRACE_HOURS, DEFAULT_ISSUER, DEFAULT_SERIES, MeterInput, SimulationDocument,
 };
+use super::receivables;
 use super::usage::UsageLog;
 use super::wallets::{self, MAX_WALLETS, Wallets};
 use crate::discount::Coupon;
 use crate::error::FieldError;
 use crate::id::{CouponKey, MeterKey, PlanKey, TenantId};
+use crate::invoice::{BillingTerms, MAX_DUE_DAYS};
 use crate::journal::InvoiceSettings;
 use crate::meter::MeterDefinition;
 use crate::party::Party;
@@ -30,7 +32,6 @@ pub const MAX_USAGE: usize = 100_000;
 pub const MAX_COUPONS: usize = 1000;
 /// As the deployment's settings are bounded.
 const MAX_GRACE_HOURS: u32 = 24 * 31;
-const MAX_DUE_DAYS: u32 = 365;
 /// The years in which a document's instants lie.
 const YEARS: std::ops::RangeInclusive<i32> = 1970..=2199;
 
@@ -44,6 +45,10 @@ pub(super) struct Prepared {
     pub wallets: Wallets,
     /// Places in the document's timeline, in the order of their instants.
     pub order: Vec<usize>,
+    /// Whether payments or dunning stand in the document, so that what becomes of invoices is followed.
+    pub follows_payments: bool,
+    /// Of whom neither plan nor tenant says otherwise.
+    pub terms: BillingTerms,
     pub taxes: Option<TaxSettings>,
     pub coupons: BTreeMap<CouponKey, Coupon>,
 }
@@ -51,6 +56,7 @@ pub(super) struct Prepared {
 pub(super) struct Tenant {
     pub zone: TimeZone,
     pub bill_to: Party,
+    pub terms: BillingTerms,
     /// At most one.
     pub tax: Vec<TaxProfile>,
 }
@@ -65,6 +71,9 @@ impl Prepared {
         }
         check_instants(document, &mut faults);
         let settings = settings(document, &mut faults);
+        let outer = BillingTerms { due_days: None, dunning: document.dunning.take() };
+        faults.extend(outer.check("").err());
+        let follows_payments = receivables::are_followed(document, &outer);
         let plans = plans(std::mem::take(&mut document.plans), &mut faults);
         let tenants = tenants(document, &mut faults);
         let wallets = wallets::prepare(document, &tenants, &mut faults);
@@ -82,11 +91,11 @@ impl Prepared {
         let taxes = document.taxes.take();
         faults.extend(taxes.iter().flat_map(TaxSettings::validate).map(|fault| below("/taxes", fault)));
         let coupons = coupons(std::mem::take(&mut document.coupons), &mut faults);
-        if faults.is_empty() {
-            Ok(Self { settings, grace_hours, plans, tenants, log, wallets, order, taxes, coupons })
-        } else {
-            Err(faults)
+        if !faults.is_empty() {
+            return Err(faults);
         }
+        let terms = outer;
+        Ok(Self { settings, grace_hours, plans, tenants, log, wallets, order, follows_payments, terms, taxes, coupons })
     }
 
     /// The version asked for, else the highest.
@@ -96,6 +105,12 @@ impl Prepared {
             Some(version) => versions.into_iter().find(|plan| plan.version == version),
             None => versions.max_by_key(|plan| plan.version),
         }
+    }
+
+    /// The terms of payment of a plan's invoices to a tenant.
+    pub fn terms(&self, tenant: &Tenant, plan: Option<&PlanVersion>) -> BillingTerms {
+        let of_plan = plan.map(BillingTerms::of_plan).unwrap_or_default();
+        tenant.terms.clone().or(of_plan).or(self.terms.clone())
     }
 
     pub fn grace(&self, plan: &PlanVersion) -> Duration {
@@ -210,10 +225,12 @@ fn tenants(document: &mut SimulationDocument, faults: &mut Vec<FieldError>) -> B
     for (index, tenant) in std::mem::take(&mut document.tenants).into_iter().enumerate() {
         let bill_to = tenant.bill_to.unwrap_or_else(|| Party::named(tenant.id.as_str()));
         faults.extend(bill_to.check(&format!("/tenants/{index}/bill_to")).err());
+        let terms = BillingTerms { due_days: tenant.due_days, dunning: tenant.dunning };
+        faults.extend(terms.check(&format!("/tenants/{index}")).err());
         let tax: Vec<TaxProfile> = tenant.tax.into_iter().collect();
         let found = tax.iter().flat_map(TaxProfile::validate);
         faults.extend(found.map(|fault| below(format!("/tenants/{index}/tax"), fault)));
-        if tenants.insert(tenant.id, Tenant { zone: tenant.zone, bill_to, tax }).is_some() {
+        if tenants.insert(tenant.id, Tenant { zone: tenant.zone, bill_to, terms, tax }).is_some() {
             faults.push(twice(format!("/tenants/{index}/id")));
         }
     }

@@ -1,12 +1,15 @@
 //! What a simulation answers: `schemas/simulation-result.v1.schema.json`. Same document, same bytes.
 
 use crate::credit::{GrantState, LedgerTransaction, TopUpOrder, Units, Wallet};
-use crate::id::MeterKey;
-use crate::invoice::Invoice;
+use crate::credit_note::CreditNote;
+use crate::dunning::DunningStepReached;
+use crate::id::{MeterKey, TenantId};
+use crate::invoice::{Invoice, InvoiceStage, Payment};
 use crate::money::{Currency, Money};
 use crate::period::Period;
 use crate::subscription::Subscription;
-use chrono::{DateTime, Utc};
+use crate::tenant::{StateCause, TenantState};
+use chrono::{DateTime, NaiveDate, Utc};
 use rust_decimal::Decimal;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -35,6 +38,18 @@ pub struct View {
     /// Usage that is known and that no subscription pays for, each with its reason. Nothing is left out silently.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unbilled_usage: Vec<UnbilledUsage>,
+    /// What became of the invoices, in the order of their issue. Of a document that pays, corrects or duns.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub receivables: Vec<ReceivableView>,
+    /// In the order of their numbers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub credit_notes: Vec<Arc<CreditNote>>,
+    /// What tenants have paid, or were credited, beyond what they owed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub open_credits: Vec<OpenCredit>,
+    /// Suspensions by dunning and their ends, in their order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tenant_states: Vec<TenantStateView>,
     /// In the document's order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub wallets: Vec<WalletView>,
@@ -121,4 +136,39 @@ pub struct UnbilledUsage {
     /// JSON pointer into the document.
     pub usage: String,
     pub reason: String,
+}
+
+/// An issued invoice as its payments and notes left it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReceivableView {
+    /// Its number.
+    pub invoice: String,
+    pub tenant: TenantId,
+    pub payment_state: InvoiceStage,
+    pub total: Money,
+    pub amount_paid: Money,
+    pub amount_credited: Money,
+    pub amount_open: Money,
+    pub due_date: Option<NaiveDate>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub payments: Vec<Payment>,
+    /// The steps that it reached.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dunning: Vec<DunningStepReached>,
+}
+
+/// A tenant's open credit in one currency.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OpenCredit {
+    pub tenant: TenantId,
+    pub amount: Money,
+}
+
+/// A tenant was suspended, or resumed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TenantStateView {
+    pub tenant: TenantId,
+    pub state: TenantState,
+    pub cause: StateCause,
+    pub at: DateTime<Utc>,
 }

@@ -6,11 +6,13 @@ use super::changes::resolved;
 use super::course::{Course, at_command};
 use super::document::{StartInput, TimelineEntry};
 use super::prepare::Prepared;
+use super::receivables::Receivables;
 use super::wallets::{Ending, Wallets};
 use crate::credit::CreditError;
 use crate::error::FieldError;
-use crate::id::{SubscriptionId, TenantId};
-use crate::invoice::Invoice;
+use crate::id::{InvoiceId, SubscriptionId, TenantId};
+use crate::invoice::{BilledLine, Invoice};
+use crate::period::PeriodError;
 use crate::subscription::{
     Phase, StartOptions, StartTerms, Subscription, SubscriptionCommand, SubscriptionError, TrialTerms, decide, evolve,
 };
@@ -23,6 +25,7 @@ pub const MAX_MOMENTS: usize = 10_000;
 
 enum Next {
     Command(usize),
+    Dunning,
     Closing(usize),
     Ending(Ending),
 }
@@ -41,6 +44,7 @@ pub(super) struct Simulation<'p> {
     closed: usize,
     /// Commands that are done, in the order of their instants.
     commands_done: usize,
+    pub receivables: Receivables,
 }
 
 impl<'p> Simulation<'p> {
@@ -56,6 +60,7 @@ impl<'p> Simulation<'p> {
             numbers: 0,
             closed: 0,
             commands_done: 0,
+            receivables: Receivables::default(),
         }
     }
 
@@ -68,6 +73,7 @@ impl<'p> Simulation<'p> {
                     self.commands_done += 1;
                     self.command(place, &self.document.timeline[place])?;
                 }
+                Next::Dunning => self.receivables.reach(at).map_err(|error| at_dunning(&error))?,
                 Next::Closing(index) => self.close(index)?,
                 Next::Ending(ending) => self.wallets.end(ending).map_err(|error| at_wallets(&error))?,
             }
@@ -75,14 +81,16 @@ impl<'p> Simulation<'p> {
         Ok(())
     }
 
-    /// What happens next. Of one instant a command is first, then what is closed, then the grants that end.
+    /// What happens next. Of one instant a command is first, then dunning, then what is closed, then the grants that end.
     fn next(&self) -> Option<(DateTime<Utc>, Next)> {
         let place = self.prepared.order.get(self.commands_done).copied();
         let command = place.map(|place| (self.document.timeline[place].at, Next::Command(place)));
         let closing = self.next_closing().map(|(index, at)| (at, Next::Closing(index)));
         let ending = self.wallets.next_ending(self.now, |tenant, expiry| self.is_unbilled(tenant, expiry));
         let ending = ending.map(|ending| (ending.at, Next::Ending(ending)));
-        [command, closing, ending].into_iter().flatten().min_by_key(|(at, _)| *at)
+        let dunning = if self.prepared.follows_payments { self.receivables.next_at() } else { None };
+        let dunning = dunning.map(|at| (at, Next::Dunning));
+        [command, dunning, closing, ending].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// Whether something that was due up to an instant waits for its invoice.
@@ -110,11 +118,19 @@ impl<'p> Simulation<'p> {
             let reason = format!("the document has more than {MAX_MOMENTS} bill moments");
             return Err(course.refused(format!("{reason}; {way_out}")));
         }
-        self.issued.extend(course.close(&mut self.numbers, &mut self.wallets)?);
+        let issued = course.close(&mut self.numbers, &mut self.wallets)?;
+        if let Some(invoice) = issued.as_ref().filter(|_| self.prepared.follows_payments) {
+            let (terms, course) = (course.terms(), &*course);
+            self.receivables.issued(invoice, terms).map_err(|error| course.refused(error))?;
+        }
+        self.issued.extend(issued);
         Ok(())
     }
 
     fn command(&mut self, place: usize, entry: &TimelineEntry) -> Result<(), FieldError> {
+        if let Some(voided) = self.receivables.command(place, entry)? {
+            self.forget(&voided);
+        }
         let index = entry.subscription.as_ref().and_then(|id| self.by_id.get(id).copied());
         if let (Some(id), Some(start)) = (&entry.subscription, &entry.start) {
             let course = self.start(place, entry.at, id, start, index)?;
@@ -149,6 +165,19 @@ impl<'p> Simulation<'p> {
             self.wallets.top_up(place, input, entry.at)?;
         }
         Ok(())
+    }
+
+    /// What a voided invoice billed counts as not billed.
+    fn forget(&mut self, voided: &InvoiceId) {
+        let Some(subscription) = self.issued.iter().find(|it| it.id == *voided).map(|it| it.subscription.clone())
+        else {
+            return;
+        };
+        let counts = |it: &&Arc<Invoice>| it.subscription == subscription && !self.receivables.is_voided(&it.id);
+        let lines = self.issued.iter().filter(counts).flat_map(|it| &it.lines).map(BilledLine::from).collect();
+        if let Some(index) = self.by_id.get(&subscription) {
+            self.courses[*index].lines = lines;
+        }
     }
 
     /// Asks a command of a subscription, and takes what it leads to.
@@ -245,4 +274,8 @@ fn decided(
     })?;
     // An event that was decided from a state leads to one.
     evolve(state.cloned(), &event).ok_or_else(|| at_command(place, name, SubscriptionError::Unknown))
+}
+
+fn at_dunning(error: &PeriodError) -> FieldError {
+    FieldError::new("/dunning", error.to_string(), "choose fewer days")
 }

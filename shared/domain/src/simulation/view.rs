@@ -27,7 +27,20 @@ pub(super) fn view(simulation: &Simulation<'_>, as_of: DateTime<Utc>) -> Result<
     let totals = totals(invoices.iter().map(AsRef::as_ref), &drafts)
         .map_err(|error| FieldError::new("", error.to_string(), "simulate fewer subscriptions in one document"))?;
     let (unbilled_usage, wallets) = (unbilled(simulation, cut), simulation.wallets.views(as_of));
-    Ok(View { as_of, subscriptions, invoices, drafts, totals, unbilled_usage, wallets })
+    let receivables = &simulation.receivables;
+    Ok(View {
+        as_of,
+        subscriptions,
+        invoices,
+        drafts,
+        totals,
+        unbilled_usage,
+        wallets,
+        receivables: receivables.views(),
+        credit_notes: receivables.notes(),
+        open_credits: receivables.open_credits(),
+        tenant_states: receivables.tenant_states(),
+    })
 }
 
 fn subscription(

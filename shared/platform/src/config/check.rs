@@ -3,6 +3,7 @@
 use super::{Config, ConfigError, LogKind};
 use crate::log::MAX_RECORD_BYTES;
 use crate::usage::recovery::IDENTITY_RETENTION_DAYS;
+use talea_domain::dunning::DunningPolicy;
 
 pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     config.clock.start()?;
@@ -34,6 +35,8 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     within("ingest.max_events_in_flight", config.ingest.max_events_in_flight as u64, 1, 10_000_000)?;
     within("billing.grace_hours", config.billing.grace_hours, 0, 24 * 31)?;
     within("billing.due_days", config.billing.due_days, 0, 365)?;
+    DunningPolicy::parse(&config.billing.dunning)
+        .map_err(|error| ConfigError::key("billing.dunning", error.reason, error.way_out))?;
     within("billing.interval_seconds", config.billing.interval_seconds, 1, 3600)?;
     within("postgres.max_connections", u64::from(config.postgres.max_connections), 4, 1000)?;
     require(

@@ -116,6 +116,9 @@ pub struct Metering {
 pub struct Billing {
     pub grace_hours: u64,
     pub due_days: u64,
+    /// `NAME DAYS` or `NAME DAYS suspend`; see [`talea_domain::dunning::DunningPolicy::parse`].
+    #[serde(deserialize_with = "wire::lines")]
+    pub dunning: Vec<String>,
     pub empty_invoices: bool,
     pub interval_seconds: u64,
     pub issuer: Issuer,

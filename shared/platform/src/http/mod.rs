@@ -4,10 +4,12 @@ mod caller;
 mod idempotency;
 mod page;
 mod problem;
+mod record;
 mod telemetry;
 
 pub use caller::{Caller, TenantContext, authenticate};
 pub use idempotency::{Request as IdempotentRequest, expire as expire_idempotency_keys, idempotent};
 pub use page::{Cursor, Page, PageQuery};
 pub use problem::{Json, Path, Problem, Query};
+pub use record::record;
 pub use telemetry::measure;

@@ -66,6 +66,10 @@ impl Problem {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "unprocessable", "The request cannot be carried out")
             .with_detail(detail)
     }
+    /// For a document that is read, and refused with every fault that was found.
+    pub fn refused(errors: Vec<FieldError>) -> Self {
+        Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "refused", "The document is refused") }
+    }
     pub fn too_large(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The request is too large").with_detail(detail)
     }

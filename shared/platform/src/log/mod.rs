@@ -24,6 +24,8 @@ pub mod topic {
     pub const QUOTA: &str = "talea.quota.v1";
     /// Lifecycle of tenants.
     pub const TENANTS: &str = "talea.tenants.v1";
+    /// What becomes of invoices: payments, notes, dunning.
+    pub const BILLING: &str = "talea.billing.v1";
 }
 
 /// The largest record (key, value and headers) in bytes, on every log: what one accepts the other accepts too.

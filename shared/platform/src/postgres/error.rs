@@ -24,6 +24,9 @@ pub enum DatabaseError {
     /// A document in a projection that this version cannot read.
     #[error("a document in table {table} cannot be read: {source}; run a version of Talea that knows it")]
     Document { table: &'static str, source: serde_json::Error },
+    /// A row of a projection that this version cannot read, or a decision that does not fit it.
+    #[error("a row of table {table} cannot be read or written: {reason}; run `talea rebuild`")]
+    Unreadable { table: &'static str, reason: String },
     /// A decision that does not follow from what is recorded.
     #[error("a decision cannot be projected: {0}")]
     Decision(String),
@@ -35,7 +38,9 @@ impl DatabaseError {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Sql(error) => classify(error),
-            Self::UnsafeRole { .. } | Self::Document { .. } | Self::Decision(_) => ErrorClass::Stop,
+            Self::UnsafeRole { .. } | Self::Document { .. } | Self::Unreadable { .. } | Self::Decision(_) => {
+                ErrorClass::Stop
+            }
             Self::Begin(_) => ErrorClass::Retry,
         }
     }

@@ -5,11 +5,14 @@
 
 mod api_keys;
 mod catalogue;
+mod credit_notes;
 mod credits;
+mod dunning;
 mod invoices;
 mod periods;
 mod quota;
 mod rebuild;
+mod receivables;
 mod subscriptions;
 mod tenants;
 mod terms;
@@ -23,7 +26,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 /// The tables that follow from the journal alone.
-pub const TABLES: [&str; 22] = [
+pub const TABLES: [&str; 28] = [
     "tenants",
     "meters",
     "plan_versions",
@@ -37,6 +40,12 @@ pub const TABLES: [&str; 22] = [
     "quota_state",
     "quota_limits",
     "api_keys",
+    "invoice_states",
+    "payments",
+    "open_credit_entries",
+    "credit_notes",
+    "dunning_steps",
+    "billing_terms",
     "wallets",
     "credit_grants",
     "credit_orders",
@@ -58,6 +67,9 @@ pub async fn project(connection: &mut PgConnection, recorded: &[Recorded]) -> Re
     periods::project(connection, recorded).await?;
     quota::project(connection, recorded).await?;
     api_keys::project(connection, recorded).await?;
+    receivables::project(connection, recorded).await?;
+    credit_notes::project(connection, recorded).await?;
+    dunning::project(connection, recorded).await?;
     credits::project(connection, recorded).await?;
     Ok(())
 }

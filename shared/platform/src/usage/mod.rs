@@ -25,6 +25,7 @@ pub mod rows;
 mod spans;
 pub mod splits;
 mod value;
+pub mod view;
 
 use crate::clickhouse::ClickHouseError;
 use talea_domain::error::FieldError;

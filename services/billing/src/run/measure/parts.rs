@@ -69,7 +69,7 @@ pub(super) async fn parts(
 }
 
 fn spans(wanted: &[&Want<'_>]) -> Vec<UsageSpan> {
-    wanted.iter().map(|want| want.span(None)).collect()
+    wanted.iter().map(|want| want.span(want.inside)).collect()
 }
 
 async fn groups(

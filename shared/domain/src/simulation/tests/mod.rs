@@ -2,8 +2,10 @@
 
 mod discounts;
 mod examples;
+mod operations;
 mod pricing;
 mod properties;
+mod receivables;
 mod refusals;
 mod wallets;
 mod words;

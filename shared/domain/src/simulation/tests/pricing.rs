@@ -134,6 +134,9 @@ fn command(document: &SimulationDocument, entry: &TimelineEntry) -> String {
     if let Some((_, request)) = entry.change() {
         return format!("{of} {}", change(&request));
     }
+    if let Some(words) = receivables::command(entry) {
+        return words;
+    }
     if let Some(apply) = &entry.apply_coupon {
         let from = apply.from.map(|at| format!(", from {}", print(at))).unwrap_or_default();
         return format!("{of} gets coupon `{}`{from}", apply.coupon);
@@ -245,6 +248,7 @@ fn show(page: &mut String, view: &View, is_one_of_many: bool) {
                 .unwrap();
         }
     }
+    receivables::show(page, view);
     for wallet in &view.wallets {
         wallets::wallet(page, wallet, print);
     }

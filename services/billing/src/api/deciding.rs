@@ -1,0 +1,154 @@
+//! Deciding about an issued invoice: its state is read under the journal's lock, so that two payments at once see each other,
+//! the domain decides, and the decision is recorded in the same transaction.
+
+use super::reading;
+use crate::context::Context;
+use chrono::{DateTime, SubsecRound, Utc};
+use serde::Serialize;
+use talea_domain::credit_note::CreditNoteError;
+use talea_domain::id::{InvoiceId, TenantId};
+use talea_domain::invoice::{InvoiceCommand, InvoiceStage, InvoiceState, Payment, StateError};
+use talea_domain::journal::JournalEvent;
+use talea_domain::money::Money;
+use talea_domain::tenant::{Scope, TenantScope};
+use talea_platform::http::{Caller, Problem};
+use talea_platform::journal::{self, AppendError, Decision};
+use talea_platform::postgres::Tx;
+use talea_platform::receivables;
+
+/// What became of an issued invoice.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct InvoiceBalance {
+    pub invoice_id: InvoiceId,
+    pub tenant_id: TenantId,
+    pub payment_state: InvoiceStage,
+    pub total: Money,
+    /// By payments, by open credit and by what was paid ahead.
+    pub amount_paid: Money,
+    /// By credit notes.
+    pub amount_credited: Money,
+    pub amount_open: Money,
+    pub due_date: Option<chrono::NaiveDate>,
+    /// In the order in which they were received.
+    pub payments: Vec<Payment>,
+}
+
+impl From<InvoiceState> for InvoiceBalance {
+    fn from(state: InvoiceState) -> Self {
+        Self {
+            invoice_id: state.invoice,
+            tenant_id: state.tenant,
+            payment_state: state.stage,
+            total: state.total,
+            amount_paid: state.paid,
+            amount_credited: state.credited,
+            amount_open: state.open,
+            due_date: state.due_date,
+            payments: state.payments,
+        }
+    }
+}
+
+/// A transaction in which nobody else decides.
+pub(super) struct Deciding {
+    pub tx: Tx,
+    pub state: InvoiceState,
+    /// The tenant's open credit in the invoice's currency.
+    pub available: Money,
+    pub now: DateTime<Utc>,
+    /// Taken from the series that was asked for.
+    pub number: u64,
+}
+
+/// Begins a decision. What was paid is for the issuer to say: a key that is bound to a tenant may not. `series` takes a
+/// number; it goes back with the transaction.
+pub(super) async fn begin(
+    context: &Context,
+    caller: &Caller,
+    id: &InvoiceId,
+    series: Option<&str>,
+) -> Result<Deciding, Problem> {
+    caller.require(Scope::Finance)?;
+    caller.require_unbound()?;
+    let mut tx = reading(context, caller, None).await?;
+    let tenant: Option<String> = sqlx::query_scalar("SELECT tenant_id FROM invoices WHERE id = $1")
+        .bind(id.as_str())
+        .fetch_optional(&mut *tx)
+        .await
+        .map_err(Problem::internal)?;
+    drop(tx);
+    let tenant = TenantId::parse(&tenant.ok_or_else(Problem::not_found)?).map_err(Problem::internal)?;
+    let mut tx = context.platform.databases.app.tenant(&tenant).await.map_err(Problem::internal)?;
+    let number = match series {
+        Some(series) => journal::take_numbers(&mut tx, series, 1).await.map_err(Problem::internal)?,
+        None => 0,
+    };
+    lock(&mut tx).await?;
+    let state = receivables::state(&mut tx, id).await.map_err(Problem::internal)?;
+    let state = state.ok_or_else(|| refused(StateError::NotIssued))?;
+    let available =
+        receivables::open_credit(&mut tx, &tenant, state.total.currency).await.map_err(Problem::internal)?;
+    let number = u64::try_from(number).map_err(Problem::internal)?;
+    Ok(Deciding { tx, state, available, now: context.now().trunc_subsecs(6), number })
+}
+
+/// Nobody else decides from here to the end of the transaction.
+pub(super) async fn lock(tx: &mut Tx) -> Result<(), Problem> {
+    sqlx::query("SELECT position FROM journal_head FOR UPDATE").execute(&mut **tx).await.map_err(Problem::internal)?;
+    Ok(())
+}
+
+impl Deciding {
+    /// Decides and records. Answers the event and the state after it.
+    pub async fn record(
+        mut self,
+        context: &Context,
+        caller: &Caller,
+        command: &InvoiceCommand,
+    ) -> Result<(JournalEvent, InvoiceState), Problem> {
+        let event = self.state.decide(command, self.now).map_err(refused)?;
+        let state = self.state.evolve(&event).map_err(Problem::internal)?;
+        let decision = Decision {
+            tenant: TenantScope::from(&state.tenant),
+            expected_version: None,
+            event: event.clone(),
+            effective_at: self.now,
+            recorded_at: self.now,
+            actor: caller.actor(),
+            idempotency_key: None,
+        };
+        append(&mut self.tx, decision).await?;
+        self.tx.commit().await.map_err(Problem::internal)?;
+        context.recorded.notify_one();
+        Ok((event, state))
+    }
+}
+
+pub(super) async fn append(tx: &mut Tx, decision: Decision) -> Result<(), Problem> {
+    match journal::append(tx, vec![decision]).await {
+        Ok(_) => Ok(()),
+        Err(error @ (AppendError::Conflict { .. } | AppendError::AlreadyRecorded(_))) => {
+            Err(Problem::conflict(error.to_string()))
+        }
+        Err(error) => Err(Problem::internal(error)),
+    }
+}
+
+/// A refusal of the domain, as a caller is told it.
+pub(super) fn refused(error: StateError) -> Problem {
+    match error {
+        StateError::Field(fault) => fault.into(),
+        StateError::Money(error) => Problem::unprocessable(error.to_string()),
+        StateError::Currency { .. } | StateError::NotPositive => Problem::unprocessable(error.to_string()),
+        StateError::UnknownPayment { .. } => Problem::not_found().with_detail(error.to_string()),
+        other => Problem::conflict(other.to_string()),
+    }
+}
+
+pub(super) fn no_note(error: CreditNoteError) -> Problem {
+    match error {
+        CreditNoteError::Field(fault) => fault.into(),
+        CreditNoteError::Money(_) | CreditNoteError::Period(_) => Problem::unprocessable(error.to_string()),
+        other => Problem::conflict(other.to_string()),
+    }
+}

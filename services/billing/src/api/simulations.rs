@@ -1,0 +1,136 @@
+//! Simulations: of a document, as `talea simulate` does, and of the past with another plan.
+
+use super::reading;
+use crate::context::Context;
+use crate::what_if::{Alternative, Chosen, MAX_SUBSCRIPTIONS, WhatIf, compare};
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Datelike, Utc};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use std::sync::Arc;
+use talea_domain::error::FieldError;
+use talea_domain::id::{PlanKey, SubscriptionId, TenantId};
+use talea_domain::simulation::{MAX_DOCUMENT_BYTES, simulate_text};
+use talea_domain::tenant::Scope;
+use talea_platform::http::{Caller, Cursor, Json, Problem};
+
+/// Subscriptions of a page when the caller does not say.
+const DEFAULT_SUBSCRIPTIONS: u32 = 100;
+
+/// What a tenant, or every tenant of a plan, would have been billed by another plan for its closed periods.
+#[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WhatIfRequest {
+    /// This tenant's subscriptions.
+    #[serde(default)]
+    pub tenant_id: Option<TenantId>,
+    /// Subscriptions of this plan, in whatever version; with `tenant_id` those of the tenant.
+    #[serde(default)]
+    pub plan: Option<PlanKey>,
+    pub alternative: Alternative,
+    /// Periods that begin then or later,
+    pub from: DateTime<Utc>,
+    /// and end then or earlier.
+    pub to: DateTime<Utc>,
+    /// Subscriptions of this page, 1 to 500 (default 100).
+    #[serde(default)]
+    pub limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    #[serde(default)]
+    pub cursor: Option<String>,
+}
+
+/// Which of the two a body is.
+#[derive(Deserialize)]
+struct Kind {
+    #[serde(default)]
+    alternative: Option<IgnoredAny>,
+}
+
+/// Simulates. A body with `alternative` asks what closed periods would have cost by another plan, page by page; any other is
+/// a document of `schemas/simulation.v1.schema.json` and answered by a result of `schemas/simulation-result.v1.schema.json`.
+/// Nothing is recorded.
+#[utoipa::path(post, path = "/v1/simulations", tag = "simulations", request_body(content = WhatIfRequest,
+    description = "Or a document of schemas/simulation.v1.schema.json, up to 64 MiB"),
+    responses((status = 200, body = WhatIf, description = "Or a result of schemas/simulation-result.v1.schema.json"),
+        (status = 404, body = Problem), (status = 413, body = Problem),
+        (status = 422, body = Problem, description = "Every fault of the document, by JSON pointer")))]
+pub async fn simulate(
+    State(context): State<Arc<Context>>,
+    caller: Caller,
+    request: Request,
+) -> Result<Response, Problem> {
+    caller.require(Scope::Finance)?;
+    // Before the body is read, so that as many bodies are in memory as are worked on.
+    let _turn = context.simulations.acquire().await.map_err(Problem::internal)?;
+    let text = text(request.into_body()).await?;
+    // A long document must not hold up other requests; one that is dropped runs to its end, within its bounds.
+    let worked = tokio::task::spawn_blocking(move || work(&text)).await.map_err(Problem::internal)?;
+    match worked? {
+        Work::Simulated(result) => {
+            Ok((StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], result).into_response())
+        }
+        Work::WhatIf(asked) => what_if(&context, &caller, *asked).await.map(|answer| Json(answer).into_response()),
+    }
+}
+
+async fn text(body: Body) -> Result<String, Problem> {
+    let too_large =
+        |_| Problem::too_large(format!("send at most {MAX_DOCUMENT_BYTES} bytes; split the document by tenant"));
+    let bytes = axum::body::to_bytes(body, MAX_DOCUMENT_BYTES).await.map_err(too_large)?;
+    let not_text = |_| FieldError::new("", "is not UTF-8", "send one JSON document in UTF-8");
+    Ok(String::from_utf8(bytes.into()).map_err(not_text)?)
+}
+
+enum Work {
+    Simulated(String),
+    WhatIf(Box<WhatIfRequest>),
+}
+
+fn work(text: &str) -> Result<Work, Problem> {
+    let is_what_if = serde_json::from_str(text).is_ok_and(|kind: Kind| kind.alternative.is_some());
+    if is_what_if {
+        let way_out = "send the JSON document that the OpenAPI page describes";
+        let asked = serde_json::from_str(text).map_err(|error| FieldError::new("", error.to_string(), way_out))?;
+        return Ok(Work::WhatIf(Box::new(asked)));
+    }
+    let result = simulate_text(text).map_err(|refusal| Problem::refused(refusal.errors))?;
+    serde_json::to_string(&result).map(Work::Simulated).map_err(Problem::internal)
+}
+
+async fn what_if(context: &Context, caller: &Caller, asked: WhatIfRequest) -> Result<WhatIf, Problem> {
+    check(&asked)?;
+    let after = asked.cursor.as_deref().map(Cursor::decode::<(TenantId, SubscriptionId)>).transpose()?;
+    let tx = reading(context, caller, asked.tenant_id.as_ref()).await?;
+    let chosen = Chosen {
+        tenant: asked.tenant_id,
+        plan: asked.plan,
+        from: asked.from,
+        to: asked.to,
+        limit: asked.limit.unwrap_or(DEFAULT_SUBSCRIPTIONS),
+        after,
+    };
+    compare(context, tx, &chosen, &asked.alternative).await
+}
+
+fn check(asked: &WhatIfRequest) -> Result<(), Problem> {
+    let mut faults = Vec::new();
+    if asked.tenant_id.is_none() && asked.plan.is_none() {
+        faults.push(FieldError::new("/tenant_id", "is missing", "name a tenant, or a plan for every tenant of it"));
+    }
+    if asked.to <= asked.from {
+        faults.push(FieldError::new("/to", "is not after from", "write a later instant"));
+    }
+    for (field, instant) in [("/from", asked.from), ("/to", asked.to)] {
+        if !(1970..=9999).contains(&instant.year()) {
+            faults.push(FieldError::new(field, "is outside the years of invoices", "use a year from 1970 to 9999"));
+        }
+    }
+    if !asked.limit.is_none_or(|limit| (1..=MAX_SUBSCRIPTIONS).contains(&limit)) {
+        faults.push(FieldError::new("/limit", "is out of range", format!("use 1 to {MAX_SUBSCRIPTIONS}")));
+    }
+    if faults.is_empty() { Ok(()) } else { Err(Problem::refused(faults)) }
+}
