@@ -147,7 +147,9 @@ fn check_view(view: &View) {
         let state = &subscription.subscription;
         let mut reached = state.started_at;
         for period in &subscription.periods {
-            assert_eq!(period.served.start, reached, "a gap or an overlap in {}", state.id);
+            assert!(period.served.start >= reached, "an overlap in {} at {reached}", state.id);
+            // Between an end and a reactivation nothing is served.
+            assert!(period.served.start == reached || !state.is_active(reached), "a gap in {} at {reached}", state.id);
             assert!(period.full.start <= period.served.start && period.served.end <= period.full.end);
             reached = period.served.end;
         }
@@ -196,7 +198,7 @@ fn check_shuffled(name: &str, text: &str, steps: &[Step], share: i64) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, max_shrink_iters: 2_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, max_shrink_iters: 2_000, ..ProptestConfig::default() })]
     #[test]
     fn whatever_is_asked_everything_adds_up(
         example in 0..1000_usize,
