@@ -11,7 +11,7 @@ use talea_platform::postgres::{Databases, OwnerPool, Target};
 use talea_platform::projections::{RebuildReport, TABLES, rebuild};
 
 /// One of each type, in an order in which they can happen.
-const GOLDEN: [(&str, &str); 28] = [
+const GOLDEN: [(&str, &str); 36] = [
     ("topic.created.v1", include_str!("../../schemas/golden/journal/topic.created.v1.json")),
     ("meter.defined.v1", include_str!("../../schemas/golden/journal/meter.defined.v1.json")),
     ("plan.published.v1", include_str!("../../schemas/golden/journal/plan.published.v1.json")),
@@ -29,6 +29,20 @@ const GOLDEN: [(&str, &str); 28] = [
     ("invoice.drafted.v1", include_str!("../../schemas/golden/journal/invoice.drafted.v1.json")),
     ("invoice.finalized.v1", include_str!("../../schemas/golden/journal/invoice.finalized.v1.json")),
     ("period.closed.v1", include_str!("../../schemas/golden/journal/period.closed.v1.json")),
+    ("invoice.payment_recorded.v1", include_str!("../../schemas/golden/journal/invoice.payment_recorded.v1.json")),
+    ("invoice.payment_reversed.v1", include_str!("../../schemas/golden/journal/invoice.payment_reversed.v1.json")),
+    ("credit_note.issued.v1", include_str!("../../schemas/golden/journal/credit_note.issued.v1.json")),
+    ("dunning.step_reached.v1", include_str!("../../schemas/golden/journal/dunning.step_reached.v1.json")),
+    (
+        "tenant.billing_terms_changed.v1",
+        include_str!("../../schemas/golden/journal/tenant.billing_terms_changed.v1.json"),
+    ),
+    ("tenant.credit_refunded.v1", include_str!("../../schemas/golden/journal/tenant.credit_refunded.v1.json")),
+    ("invoice.voided.v1", include_str!("../../schemas/golden/journal/invoice.voided.v1.json")),
+    (
+        "invoice.marked_uncollectible.v1",
+        include_str!("../../schemas/golden/journal/invoice.marked_uncollectible.v1.json"),
+    ),
     ("wallet.created.v1", include_str!("../../schemas/golden/journal/wallet.created.v1.json")),
     ("credit.granted.v1", include_str!("../../schemas/golden/journal/credit.granted.v1.json")),
     ("credit.consumed.v1", include_str!("../../schemas/golden/journal/credit.consumed.v1.json")),

@@ -136,9 +136,6 @@ fn every_file_says_why_it_exists() {
     assert!(silent.is_empty(), "begin these with `//!` and a sentence: {silent:#?}");
 }
 
-/// Numbers that were given to features on their way; each may still be missing.
-const KEPT_FREE: [u32; 5] = [5, 6, 8, 9, 10];
-
 #[test]
 fn migrations_are_numbered_without_a_gap() {
     for folder in ["migrations/postgres", "migrations/clickhouse"] {
@@ -149,10 +146,6 @@ fn migrations_are_numbered_without_a_gap() {
         assert!(!names.is_empty());
         let mut expected = 1;
         for name in &names {
-            let number: u32 = name.split('_').next().and_then(|text| text.parse().ok()).unwrap_or_default();
-            while expected < number && KEPT_FREE.contains(&expected) {
-                expected += 1;
-            }
             let prefix = format!("{expected:04}_");
             assert!(
                 name.starts_with(&prefix) && name.ends_with(".sql"),

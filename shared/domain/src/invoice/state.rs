@@ -138,7 +138,7 @@ pub enum StateError {
     Field(#[from] FieldError),
     #[error("the invoice is a draft; finalise it first")]
     NotIssued,
-    #[error("the invoice is voided; use the document that replaced it, or issue one by voiding it again with reissue")]
+    #[error("the invoice is voided; nothing can be recorded about it any more, name the invoice that took its place")]
     Voided,
     #[error("something was paid or credited already; reverse the payments first, or correct it by a credit note")]
     NotUntouched,
