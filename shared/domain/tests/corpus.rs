@@ -7,10 +7,11 @@ use std::path::Path;
 
 fn replay(folder: &str, at_least: usize) {
     let top = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
-    let files: Vec<_> = std::fs::read_dir(top.join(folder)).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let files: Vec<_> =
+        std::fs::read_dir(top.join(folder)).expect("the folder").map(|entry| entry.expect("an entry").path()).collect();
     assert!(files.len() >= at_least, "{folder} holds {} files", files.len());
     for file in files {
-        let bytes = std::fs::read(&file).unwrap();
+        let bytes = std::fs::read(&file).expect("a file");
         std::panic::catch_unwind(|| check::check(&bytes)).unwrap_or_else(|_| panic!("{}", file.display()));
     }
 }
