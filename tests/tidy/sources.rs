@@ -144,14 +144,12 @@ fn migrations_are_numbered_without_a_gap() {
             .map(|path| path.file_name().and_then(|name| name.to_str()).expect("a name").to_owned())
             .collect();
         assert!(!names.is_empty());
-        let mut expected = 1;
-        for name in &names {
+        for (expected, name) in (1..).zip(&names) {
             let prefix = format!("{expected:04}_");
             assert!(
                 name.starts_with(&prefix) && name.ends_with(".sql"),
                 "{folder}/{name}: expected {expected:04}_NAME.sql"
             );
-            expected += 1;
         }
     }
 }

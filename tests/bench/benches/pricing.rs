@@ -16,7 +16,8 @@ use talea_domain::party::Party;
 use talea_domain::plan::PlanVersion;
 use talea_domain::simulation::simulate_line;
 use talea_domain::subscription::{
-    BillMoment, Progress, StartOptions, StartTerms, Subscription, SubscriptionCommand, UsageNeed, bill_moments, decide, evolve,
+    BillMoment, Progress, StartOptions, StartTerms, Subscription, SubscriptionCommand, UsageNeed, bill_moments, decide,
+    evolve,
 };
 
 /// Small documents: a flat fee, and usage in tiers.

@@ -90,7 +90,10 @@ impl BillMoment {
 
     /// The periods of which earlier lines must be known.
     pub fn compared(&self) -> impl Iterator<Item = ServedPeriod> + '_ {
-        self.closes.filter(|_| self.settles || self.commits).into_iter().chain(self.reopens.iter().map(|reopened| reopened.period))
+        self.closes
+            .filter(|_| self.settles || self.commits)
+            .into_iter()
+            .chain(self.reopens.iter().map(|reopened| reopened.period))
     }
 }
 

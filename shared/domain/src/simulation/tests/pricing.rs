@@ -97,7 +97,12 @@ fn terms(page: &mut String, document: &SimulationDocument) {
         let Some(tax) = &tenant.tax else {
             continue;
         };
-        let id = tenant.bill_to.as_ref().and_then(|party| party.tax_id.as_ref()).map(|id| format!(", tax id {id}")).unwrap_or_default();
+        let id = tenant
+            .bill_to
+            .as_ref()
+            .and_then(|party| party.tax_id.as_ref())
+            .map(|id| format!(", tax id {id}"))
+            .unwrap_or_default();
         let exempt = tax.exemptions.iter().map(|exemption| format!(", exempt by {}", exemption.reason));
         writeln!(page, "- {} is in {}{id}{}", tenant.id, tax.jurisdiction, exempt.collect::<String>()).unwrap();
     }
