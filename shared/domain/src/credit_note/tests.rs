@@ -86,6 +86,16 @@ fn a_line_is_credited_by_amount_up_to_what_is_left() {
 }
 
 #[test]
+fn what_prepaid_credits_paid_never_becomes_money() {
+    let invoice = Invoice { amount_due: Some(usd(700)), ..invoice(&[("1", 1000)], 0) };
+    let amount = |text| Some(vec![line(1, None, Some(text))]);
+    let found = notes(&invoice, &[None, amount("6.00"), amount("1.01"), amount("1.00")]);
+    assert_eq!(found[0], Err(CreditNoteError::PaidByCredits { paid: usd(300), left: usd(700) }));
+    assert_eq!((&found[1], &found[3]), (&Ok((600, 0, 600)), &Ok((100, 0, 100))));
+    assert_eq!(found[2], Err(CreditNoteError::PaidByCredits { paid: usd(300), left: usd(100) }));
+}
+
+#[test]
 fn what_cannot_be_credited_is_named_with_the_way_out() {
     let invoice = invoice(&[("1", 1000), ("1", -400)], 0);
     let check = |asked: Vec<CreditLine>, says: &str| {
