@@ -1,8 +1,8 @@
 //! Prepaid credits: wallets of a tenant, the grants in them, and the ledger of every movement.
 //!
 //! Follow a credit: a [`Wallet`] is created, a [`Grant`] puts credits into it, an issued invoice takes them in the order
-//! of [`order`] ([`pay()`]), what is left when the grant expires is breakage or rolls over ([`expire`]), and a voided
-//! invoice gives back ([`give_back`]). Each of these is one balanced [`LedgerTransaction`]; balances are folds of them.
+//! of [`order`] ([`pay()`]), what is left when the grant expires is breakage or rolls over ([`expire()`]), and a voided
+//! invoice gives back ([`give_back()`]). Each of these is one balanced [`LedgerTransaction`]; balances are folds of them.
 //!
 //! Credits are a means of payment: they are applied after tax, like a multi-purpose voucher under Directive (EU) 2016/1065,
 //! whose tax is due when it is spent. They change what is still to be paid, never the invoice's lines, tax or total.

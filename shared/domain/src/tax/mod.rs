@@ -1,6 +1,6 @@
 //! Taxes: which rates apply to whom, and what becomes of the lines.
 //!
-//! [`TaxSettings`] are the seller's rates, [`TaxProfile`] is what is known of a customer. [`treatment`] says how one line is
+//! [`TaxSettings`] are the seller's rates, [`TaxProfile`] is what is known of a customer. [`treatment()`] says how one line is
 //! taxed; how the lines of an invoice become tax rows is the matter of [`mod@crate::invoice`]. Where an engine outside answers
 //! instead, it gets a [`TaxQuestion`] and sends a [`TaxAnswer`].
 //!
