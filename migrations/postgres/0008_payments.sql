@@ -69,10 +69,13 @@ CREATE TABLE billing_terms (
 );
 
 -- Invoices that were issued before this: nothing is known to be paid.
+-- But what prepaid credits paid is.
 INSERT INTO invoice_states
-SELECT tenant_id, id, CASE WHEN total_minor > 0 THEN 'finalized' ELSE 'paid' END, currency, total_minor,
-    least(total_minor, 0), 0, greatest(total_minor, 0), due_date, document::json ->> 'zone', finalized_at, position
-FROM invoices WHERE status = 'finalized';
+SELECT tenant_id, id, CASE WHEN due = 0 THEN 'paid' WHEN due = total_minor THEN 'finalized' ELSE 'partially_paid' END, currency,
+    total_minor, total_minor - due, 0, due, due_date, document::json ->> 'zone', finalized_at, position
+FROM (SELECT *, CASE WHEN total_minor <= 0 THEN 0 ELSE
+        coalesce((document::json -> 'amount_due' ->> 'amount_minor')::bigint, total_minor) END AS due
+    FROM invoices WHERE status = 'finalized') issued;
 INSERT INTO open_credit_entries
 SELECT i.tenant_id, i.position, i.currency, -i.total_minor, 'credit_invoice', i.id, i.number, j.recorded_at
 FROM invoices i JOIN journal j ON j.tenant_id = i.tenant_id AND j.position = i.position

@@ -27,7 +27,7 @@ pub struct Context {
     /// Runs of this process take turns. Those of other processes meet in the journal, which takes each decision once.
     pub one_run: tokio::sync::Mutex<()>,
     /// Simulations that are asked for over HTTP take turns, a few at once: each may hold a large document.
-    pub simulations: tokio::sync::Semaphore,
+    pub simulations: Arc<tokio::sync::Semaphore>,
     /// Wakes the worker.
     pub wake: Arc<Notify>,
     /// Something about an invoice was recorded: the outbox has something to publish.
@@ -56,7 +56,7 @@ impl Context {
             settings,
             marks: Marks::default(),
             one_run: tokio::sync::Mutex::new(()),
-            simulations: tokio::sync::Semaphore::new(SIMULATIONS),
+            simulations: Arc::new(tokio::sync::Semaphore::new(SIMULATIONS)),
             wake: Arc::new(Notify::new()),
             recorded: Arc::default(),
             dunning,

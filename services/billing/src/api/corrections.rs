@@ -49,7 +49,7 @@ pub async fn void(
     Json(asked): Json<Correction>,
 ) -> Result<Json<InvoiceBalance>, Problem> {
     let deciding = begin(&context, &caller, &id, None).await?;
-    let (_, state) = deciding.record(&context, &caller, &InvoiceCommand::Void { reason: asked.reason }).await?;
+    let (_, state) = deciding.record(&context, &caller, &InvoiceCommand::Void { reason: asked.reason }, None).await?;
     Ok(Json(state.into()))
 }
 
@@ -65,7 +65,7 @@ pub async fn write_off(
 ) -> Result<Json<InvoiceBalance>, Problem> {
     let deciding = begin(&context, &caller, &id, None).await?;
     let command = InvoiceCommand::MarkUncollectible { reason: asked.reason };
-    let (_, state) = deciding.record(&context, &caller, &command).await?;
+    let (_, state) = deciding.record(&context, &caller, &command, None).await?;
     Ok(Json(state.into()))
 }
 
@@ -91,7 +91,11 @@ pub async fn credit(
         body: &about,
         now: context.now(),
     };
-    idempotent(request, issue(&context, &caller, &id, &asked)).await
+    // In the journal too: of two equal requests at once one is refused, and a note that was issued before a crash is not
+    // issued again.
+    let once = headers.get("idempotency-key").and_then(|key| key.to_str().ok());
+    let once = once.map(|key| format!("credit-note/{}/{key}", caller.actor()));
+    idempotent(request, issue(&context, &caller, &id, &asked, once)).await
 }
 
 async fn issue(
@@ -99,6 +103,7 @@ async fn issue(
     caller: &Caller,
     id: &InvoiceId,
     asked: &NewCreditNote,
+    once: Option<String>,
 ) -> Result<(StatusCode, CreditNote), Problem> {
     let mut deciding = begin(context, caller, id, Some(SERIES)).await?;
     let document = stored(context, caller, id).await?.ok_or_else(Problem::not_found)?;
@@ -106,7 +111,7 @@ async fn issue(
     let before = receivables::credit_notes(&mut deciding.tx, &invoice.tenant, id).await.map_err(Problem::internal)?;
     let note = draft(&invoice, &before, asked.lines.as_deref(), &asked.reason, deciding.number, deciding.now);
     let command = InvoiceCommand::IssueCreditNote(Box::new(note.map_err(no_note)?));
-    match deciding.record(context, caller, &command).await? {
+    match deciding.record(context, caller, &command, once).await? {
         (JournalEvent::CreditNoteIssued(note), _) => Ok((StatusCode::CREATED, note)),
         _ => Err(Problem::internal("a credit note led to another event")),
     }

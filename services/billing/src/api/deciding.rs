@@ -99,12 +99,13 @@ pub(super) async fn lock(tx: &mut Tx) -> Result<(), Problem> {
 }
 
 impl Deciding {
-    /// Decides and records. Answers the event and the state after it.
+    /// Decides and records, and with `once` never again under this name. Answers the event and the state after it.
     pub async fn record(
         mut self,
         context: &Context,
         caller: &Caller,
         command: &InvoiceCommand,
+        once: Option<String>,
     ) -> Result<(JournalEvent, InvoiceState), Problem> {
         let event = self.state.decide(command, self.now).map_err(refused)?;
         let state = self.state.evolve(&event).map_err(Problem::internal)?;
@@ -115,7 +116,7 @@ impl Deciding {
             effective_at: self.now,
             recorded_at: self.now,
             actor: caller.actor(),
-            idempotency_key: None,
+            idempotency_key: once,
         };
         append(&mut self.tx, decision).await?;
         self.tx.commit().await.map_err(Problem::internal)?;
@@ -139,7 +140,9 @@ pub(super) fn refused(error: StateError) -> Problem {
     match error {
         StateError::Field(fault) => fault.into(),
         StateError::Money(error) => Problem::unprocessable(error.to_string()),
-        StateError::Currency { .. } | StateError::NotPositive => Problem::unprocessable(error.to_string()),
+        StateError::Currency { .. } | StateError::NotPositive | StateError::TooLarge => {
+            Problem::unprocessable(error.to_string())
+        }
         StateError::UnknownPayment { .. } => Problem::not_found().with_detail(error.to_string()),
         other => Problem::conflict(other.to_string()),
     }

@@ -139,7 +139,7 @@ async fn decided(
         Err(error) => return Err(refused(error)),
         Ok(_) => {}
     }
-    let (_, state) = deciding.record(context, caller, command).await?;
+    let (_, state) = deciding.record(context, caller, command, None).await?;
     Ok((StatusCode::CREATED, Json(state.into())))
 }
 

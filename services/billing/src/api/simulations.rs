@@ -11,6 +11,7 @@ use chrono::{DateTime, Datelike, Utc};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use std::sync::Arc;
+use std::time::Duration;
 use talea_domain::error::FieldError;
 use talea_domain::id::{PlanKey, SubscriptionId, TenantId};
 use talea_domain::simulation::{MAX_DOCUMENT_BYTES, simulate_text};
@@ -19,6 +20,8 @@ use talea_platform::http::{Caller, Cursor, Json, Problem};
 
 /// Subscriptions of a page when the caller does not say.
 const DEFAULT_SUBSCRIPTIONS: u32 = 100;
+/// A body that takes longer gives its turn to the next.
+const BODY_PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a tenant, or every tenant of a plan, would have been billed by another plan for its closed periods.
 #[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
@@ -65,10 +68,14 @@ pub async fn simulate(
 ) -> Result<Response, Problem> {
     caller.require(Scope::Finance)?;
     // Before the body is read, so that as many bodies are in memory as are worked on.
-    let _turn = context.simulations.acquire().await.map_err(Problem::internal)?;
-    let text = text(request.into_body()).await?;
-    // A long document must not hold up other requests; one that is dropped runs to its end, within its bounds.
-    let worked = tokio::task::spawn_blocking(move || work(&text)).await.map_err(Problem::internal)?;
+    let turn = Arc::clone(&context.simulations).acquire_owned().await.map_err(Problem::internal)?;
+    let slow =
+        |_| Problem::unprocessable("the body did not arrive in time; send it again over a faster line, or split it");
+    let text = tokio::time::timeout(BODY_PATIENCE, text(request.into_body())).await.map_err(slow)??;
+    // A long document must not hold up other requests. One whose caller hung up runs to its end, within its bounds, and
+    // keeps its turn until then.
+    let worked = tokio::task::spawn_blocking(move || (work(&text), turn)).await.map_err(Problem::internal)?;
+    let (worked, _turn) = worked;
     match worked? {
         Work::Simulated(result) => {
             Ok((StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], result).into_response())

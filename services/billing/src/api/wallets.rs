@@ -77,6 +77,8 @@ pub async fn open(
     Json(asked): Json<NewWallet>,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Finance)?;
+    // What a tenant owes is not for its own key to decide.
+    caller.require_unbound()?;
     let id = WalletId::parse(&new_id("wal", "wallet", &caller, &headers, asked.tenant_id.as_str()))?;
     let request = IdempotentRequest {
         app: &context.platform.databases.app,

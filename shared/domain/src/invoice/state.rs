@@ -17,6 +17,9 @@ use crate::period::TimeZone;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
+/// An amount of this many minor units is a mistake, and sums of smaller ones fit 64 bits.
+const MAX_PAYMENT_MINOR: i64 = 1_000_000_000_000_000;
+
 /// Where an invoice stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -150,6 +153,8 @@ pub enum StateError {
     Currency { expected: Currency, given: Currency },
     #[error("the amount is not above zero; send what was paid, or reverse a payment")]
     NotPositive,
+    #[error("the amount has more than 15 digits of minor units; check it, or record it in parts")]
+    TooLarge,
     #[error("payment {reference} is recorded with these values already; nothing needs to be sent again")]
     Repeated { reference: String },
     #[error("payment {reference} is recorded with other values; give each payment its own reference")]
@@ -265,6 +270,9 @@ impl InvoiceState {
         if let Some(known) = self.payment(reference) {
             let same = known.amount == amount && known.source == PaymentSource::External;
             let reference = reference.to_owned();
+            if known.reversed_at.is_some() {
+                return Err(StateError::ReversedAlready { reference });
+            }
             return Err(if same {
                 StateError::Repeated { reference }
             } else {
@@ -454,7 +462,11 @@ impl InvoiceState {
         if amount.currency != self.total.currency {
             return Err(StateError::Currency { expected: self.total.currency, given: amount.currency });
         }
-        if amount.minor <= 0 { Err(StateError::NotPositive) } else { Ok(()) }
+        match amount.minor {
+            ..=0 => Err(StateError::NotPositive),
+            MAX_PAYMENT_MINOR.. => Err(StateError::TooLarge),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -17,6 +17,10 @@ use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+/// The most readings of one document, over all of its meters: each keeps its instants, and meters times events would fill
+/// the memory long before either does.
+const MAX_READINGS: usize = 1_000_000;
+
 pub(super) struct UsageLog {
     pub entries: Vec<Entry>,
     by_tenant: BTreeMap<TenantId, TenantUsage>,
@@ -60,7 +64,14 @@ impl UsageLog {
         entries.sort_by_key(|entry| (entry.known_at, entry.place));
         let mut log = Self { entries, by_tenant: BTreeMap::new(), meters };
         log.count_once();
-        log.place_all();
+        if !log.place_all() {
+            let way_out = "send fewer events or fewer meters in one document";
+            faults.push(FieldError::new(
+                "/usage",
+                format!("is read more than {MAX_READINGS} times by its meters"),
+                way_out,
+            ));
+        }
         log
     }
 
@@ -77,7 +88,9 @@ impl UsageLog {
         }
     }
 
-    fn place_all(&mut self) {
+    /// Answers whether they fit.
+    fn place_all(&mut self) -> bool {
+        let mut left = MAX_READINGS;
         for (offset, entry) in self.entries.iter_mut().enumerate() {
             let placed = |reading, is_quantity| Placed {
                 time: entry.time,
@@ -102,6 +115,8 @@ impl UsageLog {
             if readings.is_empty() {
                 continue;
             }
+            let Some(rest) = left.checked_sub(readings.len()) else { return false };
+            left = rest;
             let tenant = self.by_tenant.entry(entry.tenant.clone()).or_default();
             tenant.offsets.push(offset);
             for (meter, placed) in readings {
@@ -117,6 +132,7 @@ impl UsageLog {
                 placed.reach = reach;
             }
         }
+        true
     }
 
     /// Why no meter counts an entry; none where one does.

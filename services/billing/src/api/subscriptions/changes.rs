@@ -42,6 +42,8 @@ pub async fn change(
     Json(asked): Json<ChangeRequest>,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Finance)?;
+    // What a tenant owes is not for its own key to decide.
+    caller.require_unbound()?;
     let body = Asked { id: &id, change: &asked };
     let request = IdempotentRequest {
         app: &context.platform.databases.app,

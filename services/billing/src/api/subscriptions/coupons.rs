@@ -96,6 +96,9 @@ pub async fn apply_coupon(
     Path(id): Path<SubscriptionId>,
     Json(asked): Json<NewApplication>,
 ) -> Result<Response, Problem> {
+    caller.require(Scope::Finance)?;
+    // What a tenant owes is not for its own key to decide.
+    caller.require_unbound()?;
     let found = find(&context, &caller, &id).await?;
     let request = IdempotentRequest {
         app: &context.platform.databases.app,
@@ -179,6 +182,9 @@ pub async fn remove_coupon(
     caller: Caller,
     Path((id, coupon)): Path<(SubscriptionId, CouponKey)>,
 ) -> Result<Json<AppliedView>, Problem> {
+    caller.require(Scope::Finance)?;
+    // What a tenant owes is not for its own key to decide.
+    caller.require_unbound()?;
     let found = find(&context, &caller, &id).await?;
     let now = context.now().trunc_subsecs(6);
     let tenant = &found.subscription.tenant;

@@ -64,6 +64,8 @@ pub async fn grant(
     Json(asked): Json<NewCreditGrant>,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Finance)?;
+    // What a tenant owes is not for its own key to decide.
+    caller.require_unbound()?;
     let id = GrantId::parse(&new_id("grn", "grant", &caller, &headers, wallet.as_str()))?;
     let request = IdempotentRequest {
         app: &context.platform.databases.app,

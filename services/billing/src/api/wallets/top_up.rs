@@ -33,6 +33,8 @@ pub async fn set_top_up(
     Json(asked): Json<TopUpRule>,
 ) -> Result<Json<WalletView>, Problem> {
     caller.require(Scope::Finance)?;
+    // What a tenant owes is not for its own key to decide.
+    caller.require_unbound()?;
     let mut tx = reading(&context, &caller, None).await?;
     let tenant = stored(&mut tx, &id).await?.ok_or_else(Problem::not_found)?.state.wallet.tenant;
     drop(tx);
