@@ -49,33 +49,37 @@ pub async fn closed_windows(
     for (place, start, end, cut) in rows {
         let index = index(place)?;
         let cut = cut.into_iter().map(u64::try_from).collect::<Result<_, _>>()?;
-        let versions = versions.get(&(index, start)).cloned().unwrap_or_default();
-        windows[index].push(ClosedWindow { period: Period::new(start, end), cut: Cut(cut), versions });
+        let period = Period::new(start, end);
+        // A price that began inside the period has lines that begin there too.
+        let inside = versions.get(&index).into_iter().flatten().filter(|(line, ..)| period.contains(*line));
+        let versions = inside.map(|(_, meter, version)| (meter.clone(), *version)).collect();
+        windows[index].push(ClosedWindow { period, cut: Cut(cut), versions });
     }
     Ok(windows)
 }
 
-/// Versions of meters by candidate and window, from the lines that were issued.
+/// Versions of meters by candidate, each with the start of the lines that were issued by it, in rising order.
 async fn versions(
     connection: &mut PgConnection,
     candidates: &[Candidate],
-) -> anyhow::Result<HashMap<(usize, DateTime<Utc>), BTreeMap<MeterKey, u32>>> {
+) -> anyhow::Result<HashMap<usize, Vec<(DateTime<Utc>, MeterKey, u32)>>> {
     const VERSIONS: &str = "SELECT k.place, l.period_start, l.meter, \
             max((l.document::json -> 'lineage' ->> 'meter_version')::bigint) AS version \
         FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k(tenant_id, subscription_id, place) \
         JOIN invoices i USING (tenant_id, subscription_id) \
         JOIN invoice_lines l ON l.tenant_id = i.tenant_id AND l.invoice_id = i.id \
-        WHERE i.status = 'finalized' AND l.meter IS NOT NULL GROUP BY k.place, l.period_start, l.meter";
+        WHERE i.status = 'finalized' AND l.meter IS NOT NULL GROUP BY k.place, l.period_start, l.meter \
+        ORDER BY k.place, version";
     let rows: Vec<(i64, DateTime<Utc>, String, Option<i64>)> = sqlx::query_as(VERSIONS)
         .bind(tenants(candidates))
         .bind(subscriptions(candidates))
         .fetch_all(connection)
         .await?;
-    let mut versions: HashMap<_, BTreeMap<MeterKey, u32>> = HashMap::new();
+    let mut versions: HashMap<_, Vec<_>> = HashMap::new();
     for (place, start, meter, version) in rows {
         if let Some(version) = version {
-            let of_window = versions.entry((index(place)?, start)).or_default();
-            of_window.insert(MeterKey::parse(&meter)?, u32::try_from(version)?);
+            let of_candidate = versions.entry(index(place)?).or_default();
+            of_candidate.push((start, MeterKey::parse(&meter)?, u32::try_from(version)?));
         }
     }
     Ok(versions)

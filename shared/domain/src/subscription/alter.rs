@@ -104,7 +104,8 @@ impl Request<'_> {
         if let (Some(new), Alteration::PlanChanged { interval, .. }) = (plan_interval, &mut what) {
             *interval = new;
         }
-        let by_policy = self.charged_from()?;
+        let sold_from = self.sold_from();
+        let by_policy = self.charged_from()?.max(sold_from);
         let change = |charged_from| Change {
             at: self.at,
             charged_from,
@@ -116,7 +117,7 @@ impl Request<'_> {
         // Where a day that is billed in part would be cut, it counts by the second.
         let mut change = change(by_policy);
         if by_policy < self.at && self.moves_billed_periods(&change)? {
-            change.charged_from = self.at;
+            change.charged_from = self.at.max(sold_from);
         }
         let after = self.state.clone().with(change.clone());
         if after.terms_at(self.at).as_ref() == Some(&before) {
@@ -170,6 +171,22 @@ impl Request<'_> {
                 if period.served.start == at { at } else { self.state.period_end(at)? }
             }
         })
+    }
+
+    /// From when the plan is charged whose prices the request is about: what was checked against one plan never prices the one
+    /// before it, which may be charged still.
+    fn sold_from(&self) -> DateTime<Utc> {
+        let about = match &self.asked.what {
+            Alteration::QuantityChanged { add_on, .. } | Alteration::PriceOverridden { add_on, .. } => add_on,
+            _ => return self.state.started_at,
+        };
+        let brought = |change: &&Change| match &change.what {
+            Alteration::PlanChanged { .. } => about.is_none(),
+            Alteration::AddOnAdded { add_on, .. } => about.as_ref() == Some(add_on),
+            _ => false,
+        };
+        let before = self.state.changes.iter().filter(|change| change.at <= self.at).filter(brought);
+        before.max_by_key(|change| change.at).map_or(self.state.started_at, |change| change.charged_from)
     }
 
     /// What is wrong with the request; or the interval of the plan that it names.

@@ -129,14 +129,15 @@ pub fn next_moment(
     let course = Course { subscription, plans, segments: subscription.segments()?, progress };
     let pending = subscription.changes.get(progress.changes..).unwrap_or_default();
     let regular = course.regular()?;
-    let at_once = pending.iter().filter(|change| change.invoice == InvoiceTiming::Now).map(known_at).min();
+    let known = |change: &Change| known_at(subscription, change);
+    let at_once = pending.iter().filter(|change| change.invoice == InvoiceTiming::Now).map(known).min();
     let bounds = match (regular, at_once) {
         (Some(regular), Some(at)) if course.after_billed(at) < regular.at => {
             Bounds { at: course.after_billed(at), closes: None, opens: None }
         }
         (Some(regular), _) => regular,
         // Nothing is to come, but the last change came after everything was billed.
-        (None, _) => match pending.iter().map(known_at).max() {
+        (None, _) => match pending.iter().map(known).max() {
             Some(at) => Bounds { at: course.after_billed(at), closes: course.last_period()?, opens: None },
             None => return Ok(None),
         },
@@ -144,9 +145,9 @@ pub fn next_moment(
     course.moment(bounds, pending).map(Some)
 }
 
-/// When a change is known and holds.
-fn known_at(change: &Change) -> DateTime<Utc> {
-    change.recorded_at.max(change.at).max(change.charged_from)
+/// When a change is known and holds. Past the end nothing is charged, so that nothing is waited for there.
+fn known_at(subscription: &Subscription, change: &Change) -> DateTime<Utc> {
+    change.recorded_at.max(change.at).max(change.charged_from.min(subscription.end()))
 }
 
 /// A moment for late usage that is found when the subscription has no further moment: it carries adjustments only.
@@ -412,7 +413,7 @@ impl Subscription {
             break;
         }
         let waits = |change: &&Change| next.is_none() || change.invoice == InvoiceTiming::Now;
-        Ok(pending.iter().filter(waits).map(known_at).chain(next).min())
+        Ok(pending.iter().filter(waits).map(|change| known_at(self, change)).chain(next).min())
     }
 
     /// When the period that holds an instant ends, whether the subscription still runs then or not.

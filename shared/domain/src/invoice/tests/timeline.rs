@@ -206,6 +206,23 @@ pub(super) fn operation() -> impl Strategy<Value = Operation> {
     )
 }
 
+#[test]
+fn a_price_of_the_new_plan_never_prices_the_one_before_it() {
+    let mut ledger = Ledger::new("small", at("2023-11-30T23:00:00Z"), Alignment::Calendar, StartOptions::default());
+    ledger.advance(at("2023-12-01T00:00:00Z"));
+    // Charged from January on.
+    let next_period = ChangeTerms { proration: Proration::None, ..by_second(to_plan("large", 1), Effective::Now) };
+    ledger.change(next_period, at("2023-12-10T00:00:00Z")).unwrap();
+    let model = json!({"type": "flat", "timing": "in_advance", "amount": {"USD": "60"}});
+    let (price, model) = (PriceKey::parse("base").unwrap(), Some(serde_json::from_value(model).unwrap()));
+    let own = Alteration::PriceOverridden { add_on: None, price, model };
+    ledger.change(by_second(own, Effective::Now), at("2023-12-15T00:00:00Z")).unwrap();
+    ledger.advance(at("2024-01-15T00:00:00Z"));
+    let base: Vec<i64> =
+        ledger.sums().into_iter().filter(|(key, _)| key.contains("/base")).map(|(_, sum)| sum).collect();
+    assert_eq!(base, [6000, 2900], "{:#?}", ledger.describe());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
     #[test]
