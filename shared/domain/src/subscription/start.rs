@@ -8,6 +8,9 @@ use crate::period::{Alignment, Interval, IntervalUnit, MAX_PERIODS};
 use crate::plan::PlanVersion;
 use chrono::{DateTime, Duration, Utc};
 
+/// Each phase is checked against all before it.
+const MAX_PHASES: usize = 100;
+
 pub(super) fn start(
     terms: &StartTerms,
     plan: &PlanVersion,
@@ -80,6 +83,12 @@ fn phases(
     now: DateTime<Utc>,
 ) -> Result<Subscription, SubscriptionError> {
     let phases = &terms.options.phases;
+    if phases.len() > MAX_PHASES {
+        let reason = format!("has {} phases", phases.len());
+        return Err(
+            FieldError::new("/phases", reason, format!("write at most {MAX_PHASES}, and change it later")).into()
+        );
+    }
     let plans: Vec<PlanVersion> = std::iter::once(plan).chain(phases.iter().map(|it| &it.plan)).cloned().collect();
     let mut subscription = subscription;
     for (index, phase) in phases.iter().enumerate() {

@@ -167,6 +167,12 @@ fn a_start_is_refused_with_its_field() {
     check(|terms| terms.end_at = Some(terms.start_at), "/end_at");
     check(|terms| terms.start_at = at("1799-01-01T00:00:00Z"), "/start_at");
     check(|terms| terms.anchor_day = Some(5), "/anchor_day");
+    let phases = |terms: &mut StartTerms| {
+        let days = (1..=101).map(|day| terms.start_at + Duration::days(day));
+        let phase = |at| Phase { at, plan: tokens(), quantities: Quantities::default(), proration: Proration::None };
+        terms.options.phases = days.map(phase).collect();
+    };
+    check(phases, "/phases");
     check(|terms| (terms.calendar, terms.anchor_day) = (Some(Alignment::Anniversary), Some(32)), "/anchor_day");
 }
 
