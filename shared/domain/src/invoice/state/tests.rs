@@ -137,6 +137,22 @@ fn a_reference_is_one_payment() {
 }
 
 #[test]
+fn what_was_reversed_is_not_taken_for_paid_when_it_is_sent_again() {
+    let mut account = Account::of(10_000);
+    account.pay("A", 10_000).unwrap();
+    account.reverse("A").unwrap();
+    assert!(matches!(account.pay("A", 10_000), Err(StateError::ReversedAlready { .. })));
+    account.check((InvoiceStage::Finalized, 10_000, 0, 0, 0));
+}
+
+#[test]
+fn an_absurd_payment_is_refused_with_the_way_out() {
+    let mut account = Account::of(10_000);
+    assert_eq!(account.pay("A", MAX_PAYMENT_MINOR).unwrap_err(), StateError::TooLarge);
+    account.pay("A", MAX_PAYMENT_MINOR - 1).unwrap();
+}
+
+#[test]
 fn a_note_lowers_what_is_open_and_gives_back_what_was_paid() {
     use InvoiceStage::*;
     let mut account = Account::of(1000);

@@ -223,6 +223,19 @@ fn a_price_of_the_new_plan_never_prices_the_one_before_it() {
     assert_eq!(base, [6000, 2900], "{:#?}", ledger.describe());
 }
 
+#[test]
+fn a_change_after_the_end_waits_for_no_period_that_is_not_served() {
+    let mut ledger = Ledger::new("small", at("2023-11-30T23:00:00Z"), Alignment::Calendar, StartOptions::default());
+    ledger.change(by_second(Alteration::Ended, Effective::Now), at("2024-01-10T00:00:00Z")).unwrap();
+    ledger.advance(at("2024-01-11T00:00:00Z"));
+    assert_eq!(next_moment(&ledger.state, &ledger.plans, ledger.progress).unwrap(), None);
+    let effective = Effective::At(at("2024-01-05T00:00:00Z"));
+    let change = ChangeTerms { proration: Proration::None, ..by_second(to_plan("large", 1), effective) };
+    ledger.change(change, at("2024-01-12T00:00:00Z")).unwrap();
+    let moment = next_moment(&ledger.state, &ledger.plans, ledger.progress).unwrap().unwrap();
+    assert_eq!(moment.at, at("2024-01-12T00:00:00Z"));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
     #[test]
