@@ -80,6 +80,16 @@ pub async fn finance_reads_its_invoices_and_nobody_elses(log: LogChoice) {
     assert_eq!(server.get_as(&beta, "/v1/invoices", &[("tenant_id", "acme")]).await.status, 404);
     let run = serde_json::json!({});
     assert_eq!(server.post_as(&beta, "/v1/billing/runs", &run).await.status, 403);
+    // What a tenant owes is not for its own key to decide.
+    for (path, body) in [
+        ("/v1/wallets", serde_json::json!({ "tenant_id": "beta", "name": "Own", "unit": { "currency": "USD" } })),
+        ("/v1/wallets/wal_nothing/grants", serde_json::json!({ "amount": "1000", "kind": "promotional" })),
+        ("/v1/subscriptions/sub_nothing/coupons", serde_json::json!({ "coupon": "half" })),
+        ("/v1/subscriptions/sub_nothing/changes", serde_json::json!({ "type": "pause" })),
+    ] {
+        let refused = server.post_as(&beta, path, &body).await;
+        assert_eq!(refused.status, 403, "{path}: {}", refused.text);
+    }
     let later = serde_json::json!({ "as_of": "2027-01-01T00:00:00Z" });
     assert_eq!(server.post("/v1/billing/runs", &later).await.status, 400);
 }
