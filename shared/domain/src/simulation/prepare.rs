@@ -2,9 +2,7 @@
 //! document are told at once, as far as one does not hide another.
 
 use super::commands;
-use super::document::{
-    DEFAULT_DUE_DAYS, DEFAULT_GRACE_HOURS, DEFAULT_ISSUER, DEFAULT_SERIES, MeterInput, SimulationDocument,
-};
+use super::document::{DEFAULT_DUE_DAYS, DEFAULT_GRACE_HOURS, DEFAULT_ISSUER, DEFAULT_SERIES, SimulationDocument};
 use super::receivables;
 use super::usage::UsageLog;
 use super::wallets::{self, MAX_WALLETS, Wallets};
@@ -14,7 +12,7 @@ use crate::error::FieldError;
 use crate::id::{CouponKey, MeterKey, PlanKey, TenantId};
 use crate::invoice::{BillingTerms, MAX_DUE_DAYS};
 use crate::journal::InvoiceSettings;
-use crate::meter::MeterDefinition;
+use crate::meter::{MeterDefinition, NewMeter};
 use crate::party::Party;
 use crate::period::TimeZone;
 use crate::plan::{PlanBook, PlanVersion};
@@ -254,23 +252,14 @@ fn tenants(document: &mut SimulationDocument, faults: &mut Vec<FieldError>) -> B
     tenants
 }
 
-fn meters(meters: Vec<MeterInput>, faults: &mut Vec<FieldError>) -> BTreeMap<MeterKey, MeterDefinition> {
+fn meters(meters: Vec<NewMeter>, faults: &mut Vec<FieldError>) -> BTreeMap<MeterKey, MeterDefinition> {
     let mut defined = BTreeMap::new();
     for (index, meter) in meters.into_iter().enumerate() {
-        let definition = MeterDefinition {
-            key: meter.key.clone(),
-            version: 1,
-            event_type: meter.event_type,
-            aggregation: meter.aggregation,
-            field: meter.field,
-            filters: meter.filters,
-            dimensions: meter.dimensions,
-            unit: meter.unit,
-            created_at: DateTime::UNIX_EPOCH,
-        };
+        let key = meter.key.clone();
+        let definition = meter.defined(1, DateTime::UNIX_EPOCH);
         let found = definition.validate().err().into_iter().flatten();
         faults.extend(found.map(|fault| FieldError { field: format!("/meters/{index}{}", fault.field), ..fault }));
-        if defined.insert(meter.key, definition).is_some() {
+        if defined.insert(key, definition).is_some() {
             faults.push(twice(format!("/meters/{index}/key")));
         }
     }
