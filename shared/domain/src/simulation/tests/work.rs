@@ -74,8 +74,8 @@ fn counting_is_the_same_every_time() {
 
 #[test]
 fn readings_are_bounded_over_all_meters() {
-    let meter = |n| json!({"key": format!("m{n}"), "event_type": "call", "aggregation": "count"});
-    let event = |n| {
+    let meter = |n: usize| json!({"key": format!("m{n}"), "event_type": "call", "aggregation": "count"});
+    let event = |n: usize| {
         json!({"event": {"specversion": "1.0", "id": n.to_string(), "source": "s", "type": "call", "tenantid": "acme",
             "time": "2024-01-05T00:00:00Z", "data": {}}})
     };
