@@ -29,6 +29,8 @@ pub const MAX_TENANTS: usize = 10_000;
 pub const MAX_COMMANDS: usize = 10_000;
 pub const MAX_USAGE: usize = 100_000;
 pub const MAX_COUPONS: usize = 1000;
+/// Of one tenant: each is held against the others.
+const MAX_TAX_PROFILES: usize = 100;
 /// As the deployment's settings are bounded.
 const MAX_GRACE_HOURS: u32 = 24 * 31;
 /// The years in which a document's instants lie.
@@ -242,14 +244,40 @@ fn tenants(document: &mut SimulationDocument, faults: &mut Vec<FieldError>) -> B
         faults.extend(bill_to.check(&format!("/tenants/{index}/bill_to")).err());
         let terms = BillingTerms { due_days: tenant.due_days, dunning: tenant.dunning };
         faults.extend(terms.check(&format!("/tenants/{index}")).err());
-        let tax: Vec<TaxProfile> = tenant.tax.into_iter().collect();
-        let found = tax.iter().flat_map(TaxProfile::validate);
-        faults.extend(found.map(|fault| below(format!("/tenants/{index}/tax"), fault)));
+        let tax = profiles(index, tenant.tax, tenant.tax_profiles, faults);
         if tenants.insert(tenant.id, Tenant { zone: tenant.zone, bill_to, terms, tax }).is_some() {
             faults.push(twice(format!("/tenants/{index}/id")));
         }
     }
     tenants
+}
+
+/// Every profile of a tenant: what is known from the beginning, and what changes.
+fn profiles(
+    index: usize,
+    first: Option<TaxProfile>,
+    later: Vec<TaxProfile>,
+    faults: &mut Vec<FieldError>,
+) -> Vec<TaxProfile> {
+    if later.len() > MAX_TAX_PROFILES {
+        let reason = format!("has {} entries", later.len());
+        let way_out = format!("send at most {MAX_TAX_PROFILES} of one tenant");
+        faults.push(FieldError::new(format!("/tenants/{index}/tax_profiles"), reason, way_out));
+        return Vec::new();
+    }
+    let places = first.is_some().then(|| "tax".to_owned());
+    let places = places.into_iter().chain((0..).map(|place| format!("tax_profiles/{place}")));
+    let mut profiles: Vec<TaxProfile> = Vec::with_capacity(later.len() + 1);
+    for (profile, place) in first.into_iter().chain(later).zip(places) {
+        let pointer = format!("/tenants/{index}/{place}");
+        faults.extend(profile.validate().into_iter().map(|fault| below(pointer.clone(), fault)));
+        if profiles.iter().any(|other| other.valid_from == profile.valid_from) {
+            let way_out = "let each profile begin on a day of its own";
+            faults.push(FieldError::new(format!("{pointer}/valid_from"), "is that of another profile", way_out));
+        }
+        profiles.push(profile);
+    }
+    profiles
 }
 
 fn meters(meters: Vec<NewMeter>, faults: &mut Vec<FieldError>) -> BTreeMap<MeterKey, MeterDefinition> {
