@@ -1,21 +1,23 @@
 //! From records to a block: decode, look up what may be a repeat (all of a block in one query), judge, encode.
 
 use super::block::{Block, Tally};
+use super::voiding;
 use crate::context::Context;
 use crate::decode;
 use crate::filter::IdentityFilter;
-use crate::verdict::{Bench, Claim, Decoded, Verdict, judge};
+use crate::verdict::{Bench, Claim, Decoded, Known, Verdict, judge};
 use bytes::Bytes;
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use talea_domain::error::FieldError;
-use talea_domain::event::{DeadLetterReason, UsageEvent};
+use talea_domain::event::{DeadLetterReason, EventVoid, Identity, Submission, UsageEvent};
 use talea_domain::id::TenantId;
 use talea_platform::log::{LogRecord, NewRecord, topic};
 use talea_platform::usage::dirty::DirtyBucket;
 use talea_platform::usage::insert::Fence;
 use talea_platform::usage::recovery::known_identities;
 use talea_platform::usage::rows::{self, DeadLetter, Repeat, StoredEvent, StoredIdentity};
+use talea_platform::usage::voids::{Original, Place, StoredVoid};
 
 /// What a partition's owner remembers between blocks.
 pub(crate) struct Memory {
@@ -24,11 +26,19 @@ pub(crate) struct Memory {
     pub replayed: HashSet<u64>,
     /// What blocks claim that are prepared or being written: not yet in the identity table.
     pub under_way: HashMap<u128, Claim>,
+    /// The events and voids of those blocks, the oldest first.
+    pub unwritten: VecDeque<Unwritten>,
+}
+
+/// What a block counts and voids, for voids that come behind it.
+pub(crate) struct Unwritten {
+    pub counted: Arc<Vec<StoredEvent>>,
+    pub voided: HashMap<Place, Place>,
 }
 
 impl Memory {
     pub fn new(filter: IdentityFilter, replayed: HashSet<u64>) -> Self {
-        Self { filter, replayed, under_way: HashMap::new() }
+        Self { filter, replayed, under_way: HashMap::new(), unwritten: VecDeque::new() }
     }
 
     /// The block is in the identity table: its exact set is no longer needed.
@@ -39,6 +49,7 @@ impl Memory {
                 self.under_way.remove(identity);
             }
         }
+        self.unwritten.pop_front();
         if !self.replayed.is_empty() {
             self.replayed.retain(|offset| *offset >= block.next_offset);
         }
@@ -59,13 +70,18 @@ pub(super) async fn prepare(
         Ok(decoded) => decoded,
         Err(panic) => return Err((panic.into(), kept)),
     };
-    let claims = known_claims(context, memory, &decoded).await;
-    let tenants = known_tenants(context, &decoded).await;
-    let (claims, tenants) = match (claims, tenants) {
-        (Ok(claims), Ok(tenants)) => (claims, tenants),
-        (Err(error), _) | (_, Err(error)) => return Err((error, kept)),
+    let looked_up = async {
+        let claims = known_claims(context, memory, &decoded).await?;
+        let (originals, voids) = voiding::known(context, memory, &decoded, &claims).await?;
+        let tenants = known_tenants(context, &decoded).await?;
+        anyhow::Ok((Known { claims, voids }, originals, tenants))
     };
-    Ok(judge_block(context, fence, memory, kept, decoded, claims, &tenants))
+    match looked_up.await {
+        Ok((known, originals, tenants)) => {
+            Ok(judge_block(context, fence, memory, kept, decoded, known, originals, &tenants))
+        }
+        Err(error) => Err((error, kept)),
+    }
 }
 
 fn decode_all(records: Vec<LogRecord>, limits: &talea_domain::event::EventLimits) -> Vec<Decoded> {
@@ -80,11 +96,12 @@ fn decode_all(records: Vec<LogRecord>, limits: &talea_domain::event::EventLimits
 async fn known_claims(context: &Context, memory: &Memory, decoded: &[Decoded]) -> anyhow::Result<HashMap<u128, Claim>> {
     let (mut claims, mut asked) = (HashMap::new(), Vec::new());
     for entry in decoded {
-        let Ok(event) = &entry.event else { continue };
-        let identity = event.identity.0;
+        let Ok(submission) = &entry.event else { continue };
+        let identity = submission.subject_identity().0;
+        let is_void = matches!(submission, Submission::Void(_));
         if let Some(claim) = memory.under_way.get(&identity) {
             claims.insert(identity, *claim);
-        } else if entry.backfill || memory.filter.may_contain(identity) {
+        } else if entry.backfill || is_void || memory.filter.may_contain(identity) {
             asked.push(identity);
         }
     }
@@ -107,7 +124,7 @@ async fn known_claims(context: &Context, memory: &Memory, decoded: &[Decoded]) -
 
 async fn known_tenants(context: &Context, decoded: &[Decoded]) -> anyhow::Result<HashSet<TenantId>> {
     let named: HashSet<TenantId> =
-        decoded.iter().filter_map(|entry| entry.event.as_ref().ok()).map(|event| event.tenant.clone()).collect();
+        decoded.iter().filter_map(|entry| entry.event.as_ref().ok()).map(|it| it.tenant().clone()).collect();
     Ok(context.platform.tenants.existing(&named).await?)
 }
 
@@ -117,19 +134,23 @@ fn judge_block(
     memory: &mut Memory,
     records: Vec<LogRecord>,
     decoded: Vec<Decoded>,
-    mut claims: HashMap<u128, Claim>,
+    mut known: Known,
+    originals: HashMap<Place, Original>,
     tenants: &HashSet<TenantId>,
 ) -> Block {
+    let first = records.first().map_or((fence.partition, u64::MAX), |record| (fence.partition, record.offset));
     let bench = Bench {
         partition: fence.partition,
         partitions: context.settings.partitions,
         window: context.settings.window.clone(),
         replayed: &memory.replayed,
         tenant_is_known: &|tenant| tenants.contains(tenant),
+        // What this block counts itself is no original yet.
+        event_is_kept: &|place| originals.contains_key(&place) || (place.0 == first.0 && place.1 >= first.1),
     };
     let next_offset = records.last().map_or(0, |record| record.offset + 1);
-    let mut writer = Writer::new(fence, records.len());
-    for (record, verdict) in judge(decoded, &mut claims, &bench) {
+    let mut writer = Writer::new(fence, records.len(), &originals);
+    for (record, verdict) in judge(decoded, &mut known, &bench) {
         writer.add(record, verdict);
     }
     let block = writer.finish(records, next_offset);
@@ -142,14 +163,19 @@ fn judge_block(
         memory.filter.insert(*identity, claim.first_seen);
         memory.under_way.insert(*identity, *claim);
     }
+    memory.unwritten.push_back(Unwritten { counted: block.counted.clone(), voided: block.voided.clone() });
     block
 }
 
 /// Encodes rows as verdicts come.
 struct Writer<'f> {
     fence: &'f Fence,
+    originals: &'f HashMap<Place, Original>,
     counted: Vec<StoredEvent>,
+    voided: HashMap<Place, Place>,
+    reopened: HashSet<DirtyBucket>,
     events: Vec<u8>,
+    voids: Vec<u8>,
     identities: Vec<u8>,
     repeats: Vec<u8>,
     dead_letters: Vec<u8>,
@@ -160,10 +186,14 @@ struct Writer<'f> {
 }
 
 impl<'f> Writer<'f> {
-    fn new(fence: &'f Fence, records: usize) -> Self {
+    fn new(fence: &'f Fence, records: usize, originals: &'f HashMap<Place, Original>) -> Self {
         Self {
             fence,
+            originals,
             counted: Vec::with_capacity(records),
+            voided: HashMap::new(),
+            reopened: HashSet::new(),
+            voids: Vec::new(),
             events: Vec::with_capacity(records * 256),
             identities: Vec::with_capacity(records * 64),
             repeats: Vec::new(),
@@ -185,22 +215,58 @@ impl<'f> Writer<'f> {
             }
             Verdict::Counted(event) => self.count(record, event),
             Verdict::Duplicate { event, of } => {
-                self.tally.duplicates += 1;
-                let repeat = Repeat {
-                    tenant_id: event.tenant.to_string(),
-                    identity: event.identity,
-                    body_hash: event.body_hash,
-                    partition: record.partition,
-                    offset: record.offset,
-                    of_partition: of.partition,
-                    of_offset: of.offset,
-                    epoch: self.fence.epoch,
-                    log_time: record.appended_at,
-                };
-                rows::encode_repeat(&mut self.repeats, &repeat);
+                self.repeat(&record, &event.tenant, event.identity, event.body_hash, of.place());
             }
-            Verdict::DeadLetter { event, reason, fault } => self.bury(record, event, reason, fault),
+            Verdict::Voided { void, of } => self.void(record, void, of.place()),
+            Verdict::VoidedAgain { void, by } => self.repeat(&record, &void.tenant, void.identity(), 0, by),
+            Verdict::DeadLetter { submission, reason, fault } => self.bury(record, submission.as_ref(), reason, fault),
         }
+    }
+
+    fn repeat(&mut self, record: &LogRecord, tenant: &TenantId, identity: Identity, body_hash: u128, of: Place) {
+        self.tally.duplicates += 1;
+        let repeat = Repeat {
+            tenant_id: tenant.to_string(),
+            identity,
+            body_hash,
+            partition: record.partition,
+            offset: record.offset,
+            of_partition: of.0,
+            of_offset: of.1,
+            epoch: self.fence.epoch,
+            log_time: record.appended_at,
+        };
+        rows::encode_repeat(&mut self.repeats, &repeat);
+    }
+
+    fn void(&mut self, record: LogRecord, void: EventVoid, of: Place) {
+        let counted_here = self.counted.iter().rev().find(|stored| (stored.partition, stored.offset) == of);
+        let here = counted_here
+            .map(|stored| Original { event_type: stored.event.event_type.clone(), time: stored.event.time });
+        let Some(original) = here.or_else(|| self.originals.get(&of).cloned()) else {
+            // Only where the event's own row could not be encoded: then it is not counted either.
+            let reason = DeadLetterReason::UnknownEvent;
+            let fault = FieldError::new("/data/id", "names an event that is not counted before it", reason.way_out());
+            return self.bury(record, Some(&Submission::Void(void)), reason, fault);
+        };
+        let bucket = DirtyBucket::of(&void.tenant, &original.event_type, original.time);
+        let stored = StoredVoid {
+            void,
+            event_type: original.event_type,
+            event_time: original.time,
+            of,
+            partition: record.partition,
+            offset: record.offset,
+            epoch: self.fence.epoch,
+            log_time: record.appended_at,
+        };
+        if let Err(error) = rows::encode_void(&mut self.voids, &stored) {
+            let fault = FieldError::new("time", error.to_string(), DeadLetterReason::OutOfRange.way_out());
+            return self.bury(record, Some(&Submission::Void(stored.void)), DeadLetterReason::OutOfRange, fault);
+        }
+        self.voided.insert(of, (record.partition, record.offset));
+        self.dirty.insert(bucket.clone());
+        self.reopened.insert(bucket);
     }
 
     fn count(&mut self, record: LogRecord, event: UsageEvent) {
@@ -214,7 +280,7 @@ impl<'f> Writer<'f> {
         };
         if let Err(error) = rows::encode_event(&mut self.events, &stored) {
             let fault = FieldError::new("data", error.to_string(), "send values that can be stored exactly");
-            return self.bury(record, Some(stored.event), DeadLetterReason::OutOfRange, fault);
+            return self.bury(record, Some(&Submission::Usage(stored.event)), DeadLetterReason::OutOfRange, fault);
         }
         let event = &stored.event;
         let identity = StoredIdentity {
@@ -237,18 +303,18 @@ impl<'f> Writer<'f> {
         self.counted.push(stored);
     }
 
-    fn bury(&mut self, record: LogRecord, event: Option<UsageEvent>, reason: DeadLetterReason, fault: FieldError) {
+    fn bury(&mut self, record: LogRecord, of: Option<&Submission>, reason: DeadLetterReason, fault: FieldError) {
         *self.tally.dead_letters.entry(reason).or_default() += 1;
-        let event = event.as_ref();
+        let (source, id) = of.map(Submission::name).unwrap_or_default();
         let letter = DeadLetter {
-            tenant_id: event.map(|event| event.tenant.to_string()).unwrap_or_default(),
+            tenant_id: of.map(|it| it.tenant().to_string()).unwrap_or_default(),
             topic: topic::USAGE.to_owned(),
             partition: record.partition,
             offset: record.offset,
-            source: event.map(|event| event.source.clone()).unwrap_or_default(),
-            id: event.map(|event| event.id.clone()).unwrap_or_default(),
-            identity: event.map(|event| event.identity.0).unwrap_or_default(),
-            event_type: event.map(|event| event.event_type.clone()).unwrap_or_default(),
+            source: source.to_owned(),
+            id: id.to_owned(),
+            identity: of.map(|it| it.identity().0).unwrap_or_default(),
+            event_type: of.map(|it| it.event_type().to_owned()).unwrap_or_default(),
             reason: reason.as_str().to_owned(),
             field: fault.field,
             detail: fault.reason,
@@ -265,8 +331,11 @@ impl<'f> Writer<'f> {
     fn finish(self, records: Vec<LogRecord>, next_offset: u64) -> Block {
         Block {
             records,
-            counted: self.counted,
+            counted: Arc::new(self.counted),
+            voided: self.voided,
+            reopened: self.reopened,
             events: self.events.into(),
+            voids: self.voids.into(),
             identities: self.identities.into(),
             repeats: self.repeats.into(),
             dead_letters: self.dead_letters.into(),
