@@ -4,6 +4,7 @@
 //! again what was not committed. Nothing is dropped and nothing is counted twice, because recovery reads what is stored.
 
 mod block;
+mod encode;
 mod prepare;
 mod recover;
 mod voiding;

@@ -40,8 +40,8 @@ pub(super) async fn known(
 impl Memory {
     /// The event of a record and its void, as far as blocks under way hold them.
     fn unwritten(&self, place: Place) -> (Option<Original>, Option<Place>) {
-        let event = self.unwritten.iter().flat_map(|block| block.counted.iter());
-        let event = event.filter(|stored| (stored.partition, stored.offset) == place).last();
+        let mut counted = self.unwritten.iter().flat_map(|block| block.counted.iter());
+        let event = counted.find(|stored| (stored.partition, stored.offset) == place);
         let original = event.map(|it| Original { event_type: it.event.event_type.clone(), time: it.event.time });
         (original, self.unwritten.iter().find_map(|block| block.voided.get(&place).copied()))
     }
