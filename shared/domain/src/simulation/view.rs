@@ -1,6 +1,7 @@
 //! How everything stands at an instant. Looking changes nothing.
 
 use super::course::{Closing, Course};
+use super::entry::Content;
 use super::result::{NextMoment, PeriodState, PeriodView, SubscriptionView, Totals, UnbilledUsage, Used, View};
 use super::run::Simulation;
 use super::wallets::Wallets;
@@ -169,7 +170,10 @@ fn unbilled(simulation: &Simulation<'_>, cut: usize) -> Vec<UnbilledUsage> {
     let mut unbilled = Vec::new();
     for entry in &log.entries[..cut] {
         let pays = |course: &&Course<'_>| course.state.is_active(entry.time) && course.pays(&entry.meters, entry.time);
-        let reason = log.refusal(entry).or_else(|| {
+        if matches!(entry.content, Content::Void { of: Some(_) }) {
+            continue;
+        }
+        let reason = log.refusal(entry, cut).or_else(|| {
             let nobody = || "no subscription of the tenant bills it at that time".to_owned();
             (!courses.get(&entry.tenant).is_some_and(|courses| courses.iter().any(pays))).then(nobody)
         });
