@@ -240,9 +240,12 @@ mod of_the_whole_path {
     use super::{LogChoice, has_kafka};
     mod rules {
         pub use crate::billing::{
-            closing, commitment, dimensions, finance, held, late, lifecycle, once, payments, terms, wallets, what_if,
+            closing, commitment, dimensions, finance, held, late, lifecycle, once, payments, terms,
+            voids as voided_usage, wallets, what_if,
         };
-        pub use crate::events::{answers, counting, failures, pages, poison, status, values, window, windows_of_usage};
+        pub use crate::events::{
+            answers, counting, failures, pages, poison, status, values, voids, window, windows_of_usage,
+        };
         pub use crate::quota::{checks, onboarding, policy, signals};
         pub use crate::recovery::{backlog, crash, kill, shutdown, stuck};
     }
@@ -284,6 +287,11 @@ mod of_the_whole_path {
             an_event_says_what_became_of_it
             what_metering_has_not_read_is_pending
         }
+        voids {
+            a_voided_event_is_no_longer_counted_by_any_meter
+            a_void_of_nothing_is_a_dead_letter_and_no_tenant_reaches_anothers_events
+        }
+        voided_usage { a_void_before_the_close_is_not_billed_and_one_after_it_is_an_adjustment }
         pages { every_list_is_paged_without_gap_or_repeat }
         windows_of_usage { buckets_and_raw_events_agree_before_and_after_a_recompute }
         kill {

@@ -12,5 +12,6 @@ pub mod once;
 pub mod payments;
 mod support;
 pub mod terms;
+pub mod voids;
 pub mod wallets;
 pub mod what_if;

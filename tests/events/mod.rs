@@ -8,6 +8,7 @@ pub mod pages;
 pub mod poison;
 pub mod status;
 pub mod values;
+pub mod voids;
 pub mod window;
 pub mod windows_of_usage;
 

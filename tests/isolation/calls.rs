@@ -101,6 +101,11 @@ fn body(route: &Route, names: &Names) -> Value {
             json!({ "tenant_id": names.tenant, "plan": "metered", "currency": "USD", "start_at": START })
         }
         ("POST", "/v1/tenants") => onboarding(&names.tenant, "Renamed"),
+        ("POST", "/v1/events/void") => {
+            let void =
+                json!({ "tenant_id": names.tenant, "source": names.source, "id": names.event, "reason": "wrong" });
+            json!({ "events": [void] })
+        }
         ("POST", "/v1/events") => event(&names.tenant, "sent").json().clone(),
         ("POST", "/v1/keys" | "/v1/tenants/{tenant_id}/keys") => json!({ "label": "another", "scopes": ["read"] }),
         ("PUT", "/v1/tenants/{tenant_id}/entitlements/{feature}/limit") => json!({ "amount": "50000" }),
@@ -138,7 +143,8 @@ fn body(route: &Route, names: &Names) -> Value {
 }
 
 /// Bodies that say whose thing is meant.
-const NAMING_BODIES: [&str; 5] = ["/v1/subscriptions", "/v1/tenants", "/v1/events", "/v1/simulations", "/v1/wallets"];
+const NAMING_BODIES: [&str; 6] =
+    ["/v1/subscriptions", "/v1/tenants", "/v1/events", "/v1/events/void", "/v1/simulations", "/v1/wallets"];
 
 impl Route {
     pub fn is_read(&self) -> bool {

@@ -23,6 +23,7 @@ fn check_of(path: &Path) -> Check {
     let first = golden.components().next().expect("a name").as_os_str().to_str().expect("UTF-8");
     match first {
         "usage-event" => Check::Event,
+        "event-void" => Check::Whole("event-voided.v1"),
         "journal" => Check::Payload,
         "ingest-response" => Check::Whole("ingest-response.v1"),
         "invoice" => Check::Whole("invoice.v1"),

@@ -17,6 +17,8 @@ struct Attributes<'a> {
     source: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
     tenantid: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "type", deserialize_with = "present")]
+    kind: Option<&'a RawValue>,
 }
 
 /// `null` is a value here: it has a place in the text.
@@ -28,6 +30,12 @@ fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<&'de RawValue>,
 pub fn names(event: &[u8]) -> (Option<String>, Option<String>) {
     let attributes: Attributes = serde_json::from_slice(event).unwrap_or_default();
     (attributes.id.and_then(text), attributes.source.and_then(text))
+}
+
+/// Whether a valid record is a void and no usage.
+pub fn is_void(event: &[u8]) -> bool {
+    let attributes: Attributes = serde_json::from_slice(event).unwrap_or_default();
+    attributes.kind.and_then(text).is_some_and(|kind| kind == talea_domain::event::EVENT_VOIDED)
 }
 
 fn text(value: &RawValue) -> Option<String> {

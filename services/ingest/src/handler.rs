@@ -150,7 +150,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     tokio::task::spawn_blocking(work).await.map_err(Problem::internal)
 }
 
-fn count(outcome: &Outcome) {
+pub(crate) fn count(outcome: &Outcome) {
     let summary = outcome.response.summary;
     for (verdict, events) in [("accepted", summary.accepted), ("rejected", summary.rejected), ("retry", summary.retry)]
     {
@@ -158,7 +158,7 @@ fn count(outcome: &Outcome) {
     }
 }
 
-fn respond(Outcome { response, causes }: Outcome) -> Result<Response, Problem> {
+pub(crate) fn respond(Outcome { response, causes }: Outcome) -> Result<Response, Problem> {
     let answer = response.summary.answer(causes.into_iter());
     metrics::counter!("talea_ingest_requests_total", "answer" => answer.label()).increment(1);
     let problem = match answer {

@@ -1,10 +1,10 @@
-//! One event in, either a record for the log or the reason why it can never be one. Unknown tenants and times outside the
+//! One event or void in, either a record for the log or the reason why it can never be one. Unknown tenants and times outside the
 //! window are judged later, in metering, against the time at which the log took the record.
 
 use crate::attributes;
 use bytes::Bytes;
 use talea_domain::error::FieldError;
-use talea_domain::event::{EventLimits, UsageEvent};
+use talea_domain::event::{EventLimits, Submission};
 use talea_domain::id::TenantId;
 use talea_platform::log::{BACKFILL_HEADER, NewRecord};
 
@@ -39,23 +39,26 @@ pub struct Faulty {
 }
 
 pub fn judge(text: &Bytes, rules: &Rules) -> Result<Ready, Faulty> {
-    let event = UsageEvent::parse_structured(text, rules.key_tenant.as_ref(), &rules.limits).map_err(|error| {
+    let event = Submission::parse_structured(text, rules.key_tenant.as_ref(), &rules.limits).map_err(|error| {
         let (id, source) = attributes::names(text);
         Faulty { id, source, error }
     })?;
+    let (source, id) = event.name();
+    let (source, id) = (source.to_owned(), id.to_owned());
     let value = match &rules.key_tenant {
         Some(tenant) => attributes::with_tenant(text, tenant),
         None => text.clone(),
     };
     if value.len() > rules.limits.max_event_bytes {
-        return Err(Faulty { id: Some(event.id), source: Some(event.source), error: too_large(rules) });
+        return Err(Faulty { id: Some(id), source: Some(source), error: too_large(rules) });
     }
     let mut headers = vec![(CONTENT_TYPE_HEADER.to_owned(), STRUCTURED)];
     if rules.backfill {
         headers.push((BACKFILL_HEADER.to_owned(), YES));
     }
-    let key = Bytes::copy_from_slice(&event.identity.0.to_be_bytes());
-    Ok(Ready { tenant: event.tenant, source: event.source, id: event.id, record: NewRecord { key, value, headers } })
+    // A void lies where the event is that it voids.
+    let key = Bytes::copy_from_slice(&event.subject_identity().0.to_be_bytes());
+    Ok(Ready { tenant: event.tenant().clone(), source, id, record: NewRecord { key, value, headers } })
 }
 
 /// With its tenant written in, the event is larger than it came; metering would refuse what ingest accepted.
@@ -67,7 +70,7 @@ fn too_large(rules: &Rules) -> FieldError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use talea_domain::event::identity_of;
+    use talea_domain::event::{UsageEvent, identity_of};
 
     const EVENT: &str = r#"{"specversion":"1.0","id":"1","source":"/api","type":"api.call","time":"2026-10-01T00:00:00Z","data":{"n":1}}"#;
 

@@ -2,7 +2,7 @@
 //!
 //! A request is read ([`body`], [`split`]), each event is judged on its own ([`judge`]), the tenants' buckets and the queue
 //! say how much may go now ([`admission`]), the log acknowledges ([`accept`]), and every event gets its verdict
-//! ([`verdict`]). Ingest keeps no state that matters: what counts is decided by metering, from the log.
+//! ([`verdict`]). Voids and amendments go the same way ([`voiding`]). Ingest keeps no state that matters: what counts is decided by metering, from the log.
 
 mod accept;
 mod admission;
@@ -12,6 +12,7 @@ mod handler;
 mod judge;
 mod split;
 mod verdict;
+mod voiding;
 
 pub use admission::Limits;
 pub use verdict::{EventVerdict, IngestResponse, VerdictCounts, VerdictStatus};
@@ -40,10 +41,14 @@ pub fn build(platform: &Platform) -> Arc<Ingest> {
     Ingest::new(platform.log.clone(), &platform.config)
 }
 
-/// The role's routes. `POST /v1/events` needs the authentication layer around it.
+/// The role's routes. They need the authentication layer around it.
 pub fn routes(ingest: Arc<Ingest>) -> OpenApiRouter {
     let limit = DefaultBodyLimit::max(ingest.max_body_bytes);
-    OpenApiRouter::new().routes(routes!(handler::post_events)).layer(limit).with_state(ingest)
+    OpenApiRouter::new()
+        .routes(routes!(handler::post_events))
+        .routes(routes!(voiding::post_voids))
+        .layer(limit)
+        .with_state(ingest)
 }
 
 impl Ingest {

@@ -168,10 +168,18 @@ impl EventVerdict {
 
 impl VerdictCounts {
     pub fn count(&mut self, fate: &Fate) {
-        match fate {
-            Fate::Accepted => self.accepted += 1,
-            Fate::Rejected(_) => self.rejected += 1,
-            Fate::Retry(_) => self.retry += 1,
+        self.count_status(match fate {
+            Fate::Accepted => VerdictStatus::Accepted,
+            Fate::Rejected(_) => VerdictStatus::Rejected,
+            Fate::Retry(_) => VerdictStatus::Retry,
+        });
+    }
+
+    pub fn count_status(&mut self, status: VerdictStatus) {
+        match status {
+            VerdictStatus::Accepted => self.accepted += 1,
+            VerdictStatus::Rejected => self.rejected += 1,
+            VerdictStatus::Retry => self.retry += 1,
         }
     }
 

@@ -1,20 +1,20 @@
-//! From a record of the log to a usage event, for both CloudEvents bindings: structured (the whole event is the value)
+//! From a record of the log to a usage event or a void, for both CloudEvents bindings: structured (the whole event is the value)
 //! and binary (attributes in `ce_` headers, data in the value). Direct producers and our own ingest are equals here.
 
 use bytes::Bytes;
 use talea_domain::error::FieldError;
-use talea_domain::event::{EventLimits, UsageEvent};
+use talea_domain::event::{EventLimits, Submission};
 use talea_platform::log::{BACKFILL_HEADER, LogRecord};
 
 /// CloudEvents Kafka binding 1.0, section 3.2: attributes travel as headers of this prefix.
 const BINARY_PREFIX: &str = "ce_";
 const CONTENT_TYPE: &str = "content-type";
 
-/// The event that a record carries, or what is wrong with it.
-pub fn decode(record: &LogRecord, limits: &EventLimits) -> Result<UsageEvent, FieldError> {
+/// What a record carries, or what is wrong with it.
+pub fn decode(record: &LogRecord, limits: &EventLimits) -> Result<Submission, FieldError> {
     let content_type = text(record, CONTENT_TYPE)?.unwrap_or_default();
     if content_type.starts_with("application/cloudevents") || header(record, "ce_specversion").is_none() {
-        return UsageEvent::parse_structured(&record.value, None, limits);
+        return Submission::parse_structured(&record.value, None, limits);
     }
     let mut attributes = Vec::with_capacity(record.headers.len());
     for (name, value) in &record.headers {
@@ -22,7 +22,7 @@ pub fn decode(record: &LogRecord, limits: &EventLimits) -> Result<UsageEvent, Fi
             attributes.push((attribute.to_owned(), utf8(name, value)?.to_owned()));
         }
     }
-    UsageEvent::from_attributes(&attributes, content_type, &record.value, None, limits)
+    Submission::from_attributes(&attributes, content_type, &record.value, None, limits)
 }
 
 /// Whether ingest marked the record as part of a backfill.
@@ -78,8 +78,30 @@ mod tests {
             r#"{"tokens": 5.0}"#,
         );
         let limits = EventLimits::default();
-        let (one, other) = (decode(&structured, &limits).expect("valid"), decode(&binary, &limits).expect("valid"));
+        let read = |record| match decode(record, &limits).expect("valid") {
+            Submission::Usage(event) => event,
+            Submission::Void(void) => panic!("a void: {void:?}"),
+        };
+        let (one, other) = (read(&structured), read(&binary));
         assert_eq!((one.identity, one.body_hash, one.time), (other.identity, other.body_hash, other.time));
+    }
+
+    #[test]
+    fn both_bindings_give_the_same_void() {
+        let structured = record(
+            &[("content-type", "application/cloudevents+json")],
+            r#"{"specversion":"1.0","id":"v","source":"/ops","type":"talea.event.voided.v1","time":"2027-01-15T08:00:00Z","tenantid":"acme","data":{"source":"/s","id":"1","reason":"a test"}}"#,
+        );
+        let headers = [("specversion", "1.0"), ("id", "v"), ("source", "/ops"), ("type", "talea.event.voided.v1")];
+        let headers = headers.map(|(name, value)| (format!("ce_{name}"), value));
+        let mut headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        headers.extend([("ce_time", "2027-01-15T08:00:00Z"), ("ce_tenantid", "acme")]);
+        let binary = record(&headers, r#"{"id":"1","source":"/s","reason":"a test"}"#);
+        let limits = EventLimits::default();
+        let read = decode(&structured, &limits).expect("valid");
+        assert_eq!(read, decode(&binary, &limits).expect("valid"));
+        let acme = talea_domain::id::TenantId::parse("acme").expect("a key");
+        assert_eq!(read.subject_identity(), talea_domain::event::identity_of(&acme, "/s", "1"));
     }
 
     #[test]

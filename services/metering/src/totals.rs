@@ -15,7 +15,8 @@ use talea_domain::meter::{MeterDefinition, Partial, Reading, ValueHash, bucket_s
 use talea_platform::catalogue;
 use talea_platform::log::{NewRecord, topic};
 use talea_platform::runtime::Platform;
-use talea_platform::usage::partials::partials_since;
+use talea_platform::usage::dirty::DirtyBucket;
+use talea_platform::usage::partials::{partials_of, partials_since};
 use talea_platform::usage::rows::StoredEvent;
 use talea_platform::worker::Outcome;
 use tokio::sync::Notify;
@@ -52,7 +53,11 @@ impl TotalsPublisher {
             if (other.epoch, other.offset) > (record.epoch, record.offset) {
                 std::mem::swap(&mut other, &mut record);
             }
-            record.new_uniques.extend(other.new_uniques);
+            // After a whole set, values that were told before it are gone.
+            if !record.is_whole {
+                record.is_whole = other.is_whole;
+                record.new_uniques.extend(other.new_uniques);
+            }
         }
         pending.insert(entry, record);
         drop(pending);
@@ -78,7 +83,11 @@ impl TotalsPublisher {
             let Err(error) = outcome else { continue };
             failure = Some(error);
             match pending.get_mut(&entry) {
-                Some(newer) => newer.new_uniques.append(&mut record.new_uniques),
+                Some(newer) if newer.is_whole => {}
+                Some(newer) => {
+                    newer.is_whole = record.is_whole;
+                    newer.new_uniques.append(&mut record.new_uniques);
+                }
                 None => drop(pending.insert(entry, record)),
             }
         }
@@ -146,7 +155,7 @@ impl PartitionTotals {
         for (key, cell) in self.cells.iter_mut().filter(|(key, cell)| is_untold(&key.1, cell)) {
             let Some(meter) = self.meters.iter().find(|meter| meter.key == key.1) else { continue };
             cell.new_uniques = cell.partial.uniques.iter().map(|unique| Identity(unique.0)).collect();
-            let record = record(key, meter.version, self.partition, epoch, cell);
+            let record = TotalRecord { is_whole: true, ..record(key, meter.version, self.partition, epoch, cell) };
             publisher.offer(key.clone(), record);
         }
     }
@@ -188,6 +197,36 @@ impl PartitionTotals {
         }
     }
 
+    /// Reads the totals of these buckets anew, because events of theirs were voided, and offers them as the whole that they are. Where
+    /// that fails all totals are read anew as soon as it can be done.
+    pub(crate) async fn recount(
+        &mut self,
+        context: &Context,
+        epoch: u64,
+        buckets: &[DirtyBucket],
+    ) -> anyhow::Result<()> {
+        let meters = self.meters.clone();
+        let kept: Vec<DirtyBucket> = buckets.iter().filter(|it| it.bucket_start >= self.since).cloned().collect();
+        let stored = match partials_of(&context.platform.clickhouse, &meters, &kept).await {
+            Ok(stored) => stored,
+            Err(error) => {
+                self.meters = Arc::new(Vec::new());
+                return Err(error).context("recount totals");
+            }
+        };
+        for row in stored.into_iter().filter(|row| row.partition == self.partition) {
+            let key = (row.tenant, row.meter, row.bucket_start);
+            let new_uniques = row.partial.uniques.iter().map(|unique| Identity(unique.0)).collect();
+            let mut cell = Cell { partial: row.partial, offset: row.offset, logged_at: row.logged_at, new_uniques };
+            let record =
+                TotalRecord { is_whole: true, ..record(&key, row.meter_version, self.partition, epoch, &mut cell) };
+            self.told = self.told.max(cell.offset + 1);
+            context.totals.offer(key.clone(), record);
+            self.cells.insert(key, cell);
+        }
+        Ok(())
+    }
+
     /// Looks through all totals at most once for each day that passes.
     fn forget_before(&mut self, since: DateTime<Utc>) {
         if since - self.since >= Duration::days(1) {
@@ -223,6 +262,7 @@ fn record(key: &Key, meter_version: u32, partition: u32, epoch: u64, cell: &mut 
             value: latest.value,
         }),
         new_uniques: std::mem::take(&mut cell.new_uniques),
+        is_whole: false,
     }
 }
 

@@ -19,6 +19,8 @@ pub struct Total {
     pub epoch: u64,
     pub offset: u64,
     pub partial: Partial,
+    /// Whether its unique values are all there are; else they are new ones beside those that were told before.
+    pub is_whole: bool,
 }
 
 impl Total {
@@ -27,7 +29,8 @@ impl Total {
     }
 
     pub fn of_record(record: &TotalRecord) -> (Place, Self) {
-        let total = Self { epoch: record.epoch, offset: record.offset, partial: record.partial() };
+        let total =
+            Self { epoch: record.epoch, offset: record.offset, partial: record.partial(), is_whole: record.is_whole };
         ((record.bucket, record.partition), total)
     }
 }
@@ -63,12 +66,13 @@ impl LiveMeter {
                 let uniques = std::mem::take(&mut total.partial.uniques);
                 total = held.clone();
                 total.partial.uniques.extend(uniques);
-            } else {
+            } else if !total.is_whole {
                 total.partial.uniques.extend(&held.partial.uniques);
             }
         }
         let old = held.map(|held| &held.partial);
-        let mut unknown = false;
+        // A fold never takes a unique value out, so that where one went away it is made anew.
+        let mut unknown = old.is_some_and(|old| !old.uniques.is_subset(&total.partial.uniques));
         for (_, fold) in self.folds.iter_mut().filter(|(period, _)| period.contains(place.0)) {
             unknown |= !fold.replace(old, &total.partial);
         }
@@ -82,9 +86,9 @@ impl LiveMeter {
     /// Puts a total in, whatever is held: for what the store says against the live figure.
     pub fn correct(&mut self, place: Place, total: Option<Total>) {
         match total {
-            Some(Total { epoch, offset, partial }) => {
-                let partial = relevant(self.definition.aggregation, partial);
-                self.totals.insert(place, Total { epoch, offset, partial })
+            Some(total) => {
+                let partial = relevant(self.definition.aggregation, total.partial);
+                self.totals.insert(place, Total { partial, ..total })
             }
             None => self.totals.remove(&place),
         };

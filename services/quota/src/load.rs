@@ -32,7 +32,7 @@ pub async fn stored_totals(
     since: DateTime<Utc>,
 ) -> anyhow::Result<Vec<(TenantId, MeterKey, Place, Total)>> {
     let stored = partials_since(&shared.platform.clickhouse, meters, since).await.context("stored totals")?;
-    let total = |epoch, offset, partial| Total { epoch, offset, partial };
+    let total = |epoch, offset, partial| Total { epoch, offset, partial, is_whole: true };
     Ok(stored
         .into_iter()
         .map(|row| {

@@ -19,7 +19,7 @@ use talea_platform::usage::rows::DeadLetter;
 #[into_params(parameter_in = Query)]
 pub struct DeadLetterParameters {
     pub tenant_id: Option<TenantId>,
-    /// One of malformed, unknown_tenant, too_late, in_future, conflict, out_of_range.
+    /// One of malformed, unknown_tenant, too_late, in_future, conflict, out_of_range, unknown_event.
     pub reason: Option<String>,
     /// `true` leaves out those that were sent again.
     pub open: Option<bool>,

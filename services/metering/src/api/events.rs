@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use talea_domain::error::FieldError;
-use talea_domain::event::{UsageEvent, identity_of};
+use talea_domain::event::{EventName, UsageEvent, identity_of};
 use talea_domain::id::TenantId;
 use talea_domain::meter::{MeterDefinition, Reading};
 use talea_domain::tenant::Scope;
@@ -19,6 +19,7 @@ use talea_platform::log::topic;
 use talea_platform::usage::lookup::{self, Fate, RecentKey};
 use talea_platform::usage::rows::{DeadLetter, StoredEvent};
 use talea_platform::usage::view::{EventContent, Record};
+use talea_platform::usage::voids::{self, StoredVoid};
 
 /// How far back the list of recent events goes when the caller does not say.
 const RECENT_SECONDS: u64 = 24 * 3600;
@@ -46,6 +47,10 @@ pub enum EventStatus {
     Counted,
     /// Stored and counted once, but no meter can read it: see `unmetered`.
     Unmetered,
+    /// It was counted and taken out again: see `voided`.
+    Voided,
+    /// It is a void that took effect: see `voids`.
+    Void,
     /// It could not be counted: see `dead_letters`.
     DeadLettered,
     /// Not seen yet; metering is `lag` records behind.
@@ -58,6 +63,24 @@ pub enum EventStatus {
 pub struct EventView {
     #[serde(flatten)]
     pub content: EventContent,
+    pub record: Record,
+    /// What took it out of the count again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub voided: Option<VoidView>,
+}
+
+/// A void that took effect.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct VoidView {
+    pub source: String,
+    pub id: String,
+    pub reason: String,
+    /// The event that is no longer counted, and its record.
+    pub of: EventName,
+    pub of_place: String,
+    /// The event that stands in its place, where it was amended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaced_by: Option<EventName>,
     pub record: Record,
 }
 
@@ -83,6 +106,9 @@ pub struct EventFate {
     pub status: EventStatus,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event: Option<EventView>,
+    /// The void that was sent under this source and id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub voids: Option<VoidView>,
     /// Meters that cannot read it.
     pub unmetered: Vec<UnmeteredBy>,
     /// Later records with the same identity and content: duplicates of `event.record`.
@@ -119,6 +145,12 @@ async fn recent(context: &Context, tenant: &TenantId, asked: &EventParameters) -
         .await
         .map_err(usage_problem)?;
     let page = Page::of(rows, limit, RecentKey::of)?;
+    let records: Vec<_> = page.data.iter().map(|row| (row.partition, row.offset)).collect();
+    let mut voided = voids::of_records(&context.platform.clickhouse, tenant, &records).await.map_err(usage_problem)?;
+    let view = |row: StoredEvent| {
+        let void = voided.remove(&(row.partition, row.offset));
+        view(row, void)
+    };
     Ok(Page { data: page.data.into_iter().map(view).collect(), next_cursor: page.next_cursor })
 }
 
@@ -131,9 +163,11 @@ async fn fate(context: &Context, tenant: &TenantId, source: &str, id: &str) -> R
         Some(stored) => unmetered(context, &stored.event).await?,
         None => Vec::new(),
     };
-    let status = status(&found, &unmetered, lag);
+    let sent = voids::by_name(&context.platform.clickhouse, tenant, source, id).await.map_err(usage_problem)?;
+    let status = status(&found, sent.is_some(), &unmetered, lag);
     Ok(EventFate {
         status,
+        voids: sent.map(void_view),
         unmetered,
         duplicates: found
             .repeats
@@ -141,15 +175,19 @@ async fn fate(context: &Context, tenant: &TenantId, source: &str, id: &str) -> R
             .map(|it| Record { partition: it.partition, offset: it.offset, log_time: it.log_time })
             .collect(),
         dead_letters: found.dead_letters.into_iter().map(uncounted).collect(),
-        event: found.event.map(view),
+        event: found.event.map(|event| view(event, found.voided)),
         lag,
     })
 }
 
-fn status(found: &Fate, unmetered: &[UnmeteredBy], lag: u64) -> EventStatus {
+fn status(found: &Fate, is_void: bool, unmetered: &[UnmeteredBy], lag: u64) -> EventStatus {
+    if found.voided.is_some() {
+        return EventStatus::Voided;
+    }
     match (&found.event, found.known.is_some(), found.dead_letters.is_empty()) {
         (Some(_), _, _) if unmetered.iter().any(|it| it.meter.is_none()) => EventStatus::Unmetered,
         (Some(_), _, _) | (None, true, _) => EventStatus::Counted,
+        (None, false, _) if is_void => EventStatus::Void,
         (None, false, false) => EventStatus::DeadLettered,
         (None, false, true) if lag > 0 => EventStatus::Pending,
         (None, false, true) => EventStatus::Unknown,
@@ -180,9 +218,22 @@ async fn lag(context: &Context) -> Result<u64, Problem> {
     Ok(ends.iter().zip(committed).map(|(end, done)| end.saturating_sub(done)).sum())
 }
 
-fn view(stored: StoredEvent) -> EventView {
+fn view(stored: StoredEvent, voided: Option<StoredVoid>) -> EventView {
     let (content, record) = stored.view();
-    EventView { content, record }
+    EventView { content, record, voided: voided.map(void_view) }
+}
+
+fn void_view(stored: StoredVoid) -> VoidView {
+    let void = stored.void;
+    VoidView {
+        source: void.source,
+        id: void.id,
+        reason: void.reason,
+        of: void.voided,
+        of_place: format!("{}-{}", stored.of.0, stored.of.1),
+        replaced_by: void.replaced_by,
+        record: Record { partition: stored.partition, offset: stored.offset, log_time: stored.log_time },
+    }
 }
 
 fn uncounted(letter: DeadLetter) -> Uncounted {

@@ -4,23 +4,30 @@ use crate::verdict::Claim;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 use talea_domain::event::DeadLetterReason;
 use talea_platform::log::{LogRecord, NewRecord};
 use talea_platform::usage::dirty::DirtyBucket;
 use talea_platform::usage::rows::StoredEvent;
+use talea_platform::usage::voids::Place;
 
 pub(super) struct Block {
     /// As they came, for a second try after a failure.
     pub records: Vec<LogRecord>,
-    pub counted: Vec<StoredEvent>,
+    pub counted: Arc<Vec<StoredEvent>>,
+    /// Which records its voids take out of the count, each with the place of the void.
+    pub voided: HashMap<Place, Place>,
+    /// Buckets that its voids change: their totals are read anew.
+    pub reopened: HashSet<DirtyBucket>,
     /// RowBinary bodies, one for each table.
     pub events: Bytes,
+    pub voids: Bytes,
     pub identities: Bytes,
     pub repeats: Bytes,
     pub dead_letters: Bytes,
     /// Records that belong to another partition.
     pub forwards: Vec<NewRecord>,
-    /// Buckets that its events change.
+    /// Buckets that its events and voids change.
     pub dirty: HashSet<DirtyBucket>,
     /// The identities that this block counts.
     pub claims: HashMap<u128, Claim>,
@@ -48,6 +55,7 @@ impl Block {
             metrics::counter!("talea_metering_events_total", "verdict" => name).increment(count);
         };
         verdict("counted", self.counted.len() as u64);
+        verdict("voided", self.voided.len() as u64);
         verdict("duplicate", self.tally.duplicates);
         verdict("replay", self.tally.replays);
         verdict("forwarded", self.forwards.len() as u64);

@@ -4,8 +4,10 @@
 //! again what was not committed. Nothing is dropped and nothing is counted twice, because recovery reads what is stored.
 
 mod block;
+mod encode;
 mod prepare;
 mod recover;
+mod voiding;
 mod waiting;
 mod write;
 
@@ -201,6 +203,9 @@ impl<'p> Owner<'p> {
             self.renew_totals().await;
         } else {
             self.totals.add(self.context, self.fence.epoch, &block.counted);
+            if !block.reopened.is_empty() {
+                self.recount_totals(&block).await;
+            }
         }
         block.measure(self.context.clock().now());
         self.partition.committed = block.next_offset;
@@ -209,6 +214,14 @@ impl<'p> Owner<'p> {
             self.context.buckets_changed.notify_one();
         }
         self.partition.pulse.beat();
+    }
+
+    /// A total that lost events is read anew: an extreme or a value that went away is not told from the total alone.
+    async fn recount_totals(&mut self, block: &Block) {
+        let buckets: Vec<_> = block.reopened.iter().cloned().collect();
+        if let Err(error) = self.totals.recount(self.context, self.fence.epoch, &buckets).await {
+            tracing::warn!(error = format!("{error:#}"), "metering.totals_not_recounted");
+        }
     }
 
     /// The plans limit other meters now.

@@ -29,7 +29,7 @@ pub(super) async fn recover(context: &Context, partition: u32, committed: u64) -
     let now = context.clock().now();
     let remembered =
         recovery::recent_identities(clickhouse, partition, since, |identity| filter.insert(identity, now)).await?;
-    let replayed: HashSet<u64> = [&stored.events, &stored.repeats, &stored.dead_letters]
+    let replayed: HashSet<u64> = [&stored.events, &stored.voids, &stored.repeats, &stored.dead_letters]
         .into_iter()
         .flatten()
         .map(|place| place.offset)

@@ -1,4 +1,4 @@
-//! The order of effects: events, then what is derived from them, then (by the caller) the offset. A crash anywhere in
+//! The order of effects: events, then the voids of events, then what is derived from them, then (by the caller) the offset. A crash anywhere in
 //! between is mended by recovery, which finds the events and writes what is missing.
 
 use super::block::Block;
@@ -16,6 +16,7 @@ const MARK_TRIES: u32 = 3;
 
 pub(super) async fn write(context: &Context, fence: &Fence, attempt: u64, block: &Block) -> anyhow::Result<()> {
     insert(context, fence, attempt, Table::Events, &block.events).await?;
+    insert(context, fence, attempt, Table::Voids, &block.voids).await?;
     tokio::try_join!(
         insert(context, fence, attempt, Table::Identities, &block.identities),
         insert(context, fence, attempt, Table::Repeats, &block.repeats),
@@ -39,7 +40,7 @@ async fn insert(context: &Context, fence: &Fence, attempt: u64, table: Table, bo
         .with_context(|| format!("insert into {}", table.name()))
 }
 
-/// Durable before the offset is committed, and after the events: a bucket that is recomputed in between stays marked.
+/// Durable before the offset is committed, and after the events and voids: a bucket that is recomputed in between stays marked.
 pub(super) async fn mark_dirty(context: &Context, buckets: &HashSet<DirtyBucket>) -> anyhow::Result<()> {
     if buckets.is_empty() {
         return Ok(());

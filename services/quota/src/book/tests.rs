@@ -63,12 +63,13 @@ fn record(epoch: u64, offset: u64, partition: u32, bucket: &str, sum: i64) -> To
         min: None,
         latest: None,
         new_uniques: vec![],
+        is_whole: false,
     }
 }
 
 fn stored(epoch: u64, offset: u64, bucket: &str, sum: i64) -> (TenantId, MeterKey, Place, Total) {
     let partial = Partial { count: 1, sum: Some(sum.into()), ..Partial::default() };
-    (acme(), meter().key, (at(bucket), 0), Total { epoch, offset, partial })
+    (acme(), meter().key, (at(bucket), 0), Total { epoch, offset, partial, is_whole: false })
 }
 
 /// A book that knows one tenant with a limit of 10 tokens a month, and has loaded nothing yet.

@@ -19,7 +19,7 @@ fn meter() -> MeterDefinition {
 
 fn total(offset: u64, sum: i64) -> Total {
     let partial = Partial { count: 1, sum: Some(sum.into()), ..Partial::default() };
-    Total { epoch: 1, offset, partial }
+    Total { epoch: 1, offset, partial, is_whole: false }
 }
 
 fn row(total: Total) -> (TenantId, MeterKey, Place, Total) {

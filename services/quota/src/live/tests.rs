@@ -35,7 +35,7 @@ fn total(epoch: u64, offset: u64, sum: i64, uniques: &[&str]) -> Total {
         latest: None,
         uniques: uniques.iter().map(|text| ValueHash::of(text)).collect(),
     };
-    Total { epoch, offset, partial }
+    Total { epoch, offset, partial, is_whole: false }
 }
 
 fn day() -> Period {
@@ -121,4 +121,17 @@ fn order_and_repetition_change_nothing() {
             assert_eq!(live.fold(day()).used(aggregation), used, "{aggregation} {order}");
         }
     }
+}
+
+#[test]
+fn what_is_whole_takes_voided_values_away() {
+    let mut live = meter(Aggregation::UniqueCount);
+    live.keep(&[day()]);
+    live.apply((bucket(0), 0), total(1, 5, 0, &["a", "b"]));
+    live.apply((bucket(1), 0), total(1, 6, 0, &["b", "c"]));
+    let whole = Total { is_whole: true, ..total(1, 7, 0, &["b"]) };
+    assert!(live.apply((bucket(0), 0), whole));
+    assert_eq!(live.used(day()), Some(Decimal::TWO), "a is gone, b is in another bucket too");
+    live.apply((bucket(0), 0), total(1, 8, 0, &["d"]));
+    assert_eq!(live.used(day()), Some(Decimal::from(3)));
 }

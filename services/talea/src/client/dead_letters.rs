@@ -13,7 +13,7 @@ pub enum DeadLettersCommand {
     List {
         #[arg(long)]
         tenant: Option<String>,
-        /// malformed, unknown_tenant, too_late, in_future, conflict or out_of_range.
+        /// malformed, unknown_tenant, too_late, in_future, conflict, out_of_range or unknown_event.
         #[arg(long)]
         reason: Option<String>,
         /// Leave out those that were sent again.

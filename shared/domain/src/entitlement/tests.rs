@@ -301,6 +301,7 @@ mod totals {
                 value: decimal("100000000"),
             }),
             new_uniques: vec![Identity(1), Identity(u128::MAX)],
+            is_whole: false,
         }
     }
 

@@ -42,6 +42,9 @@ pub struct TotalRecord {
     /// Hashes of a unique count's values that no earlier record of this key and epoch named; 32 hex digits each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub new_uniques: Vec<Identity>,
+    /// Whether `new_uniques` are all values, not only new ones: what was named before and is not among them was voided.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_whole: bool,
 }
 
 /// The value of the newest event: by time, then by identity.

@@ -3,6 +3,7 @@
 
 use super::data::read_data;
 use super::time::parse_time;
+use super::void::{EVENT_VOIDED, RESERVED_TYPES};
 use super::{EventLimits, UsageEvent, hash_128, identity_of};
 use crate::error::FieldError;
 use crate::id::TenantId;
@@ -100,18 +101,12 @@ impl Attributes<'_> {
         let source = self.required(Name::Source, limits.max_source_bytes, "events.max_source_bytes")?;
         let id = self.required(Name::Id, limits.max_id_bytes, "events.max_id_bytes")?;
         let event_type = self.required(Name::Type, limits.max_type_bytes, "events.max_type_bytes")?;
+        if event_type.starts_with(RESERVED_TYPES) {
+            let way_out = format!("name the type of usage otherwise; \"{EVENT_VOIDED}\" voids an event");
+            return Err(FieldError::new(self.binding.field(Name::Type), "is a type of Talea's own", way_out));
+        }
         let subject = self.optional(Name::Subject, limits.max_subject_bytes, "events.max_subject_bytes")?;
-        let time_field = self.binding.field(Name::Time);
-        let time = match &self.values[Name::Time as usize] {
-            Some(text) => parse_time(&time_field, text)?,
-            None => {
-                return Err(FieldError::new(
-                    time_field,
-                    "is missing",
-                    "send when it happened, in RFC 3339 with a zone",
-                ));
-            }
-        };
+        let time = parse_time(&self.binding.field(Name::Time), self.time()?)?;
         self.check_content_type()?;
         let data = read_data(data, limits)?;
         let (presence, subject_bytes): (&[u8], &[u8]) = match &subject {
@@ -133,7 +128,14 @@ impl Attributes<'_> {
         })
     }
 
-    fn check_version(&self) -> Result<(), FieldError> {
+    fn time(&self) -> Result<&str, FieldError> {
+        self.values[Name::Time as usize].as_deref().ok_or_else(|| {
+            let way_out = "send when it happened, in RFC 3339 with a zone";
+            FieldError::new(self.binding.field(Name::Time), "is missing", way_out)
+        })
+    }
+
+    pub(super) fn check_version(&self) -> Result<(), FieldError> {
         match self.values[Name::SpecVersion as usize].as_deref() {
             Some("1.0") => Ok(()),
             Some(_) => {
@@ -147,7 +149,7 @@ impl Attributes<'_> {
         }
     }
 
-    fn tenant(&self, key_tenant: Option<&TenantId>) -> Result<TenantId, FieldError> {
+    pub(super) fn tenant(&self, key_tenant: Option<&TenantId>) -> Result<TenantId, FieldError> {
         let field = || self.binding.field(Name::TenantId);
         match (self.values[Name::TenantId as usize].as_deref(), key_tenant) {
             (None, Some(bound)) => Ok(bound.clone()),
@@ -164,7 +166,7 @@ impl Attributes<'_> {
         }
     }
 
-    fn required(&mut self, name: Name, max_bytes: usize, setting: &str) -> Result<String, FieldError> {
+    pub(super) fn required(&mut self, name: Name, max_bytes: usize, setting: &str) -> Result<String, FieldError> {
         self.optional(name, max_bytes, setting)?.ok_or_else(|| {
             FieldError::new(self.binding.field(name), "is missing", "send it as a text that is not empty")
         })
@@ -193,7 +195,7 @@ impl Attributes<'_> {
         Ok(Some(text.into_owned()))
     }
 
-    fn check_content_type(&self) -> Result<(), FieldError> {
+    pub(super) fn check_content_type(&self) -> Result<(), FieldError> {
         let Some(text) = self.values[Name::DataContentType as usize].as_deref() else {
             return Ok(());
         };

@@ -20,26 +20,37 @@ impl UsageEvent {
         key_tenant: Option<&TenantId>,
         limits: &EventLimits,
     ) -> Result<Self, FieldError> {
-        let attribute_bytes: usize = attributes.iter().map(|(name, value)| name.len() + value.len()).sum();
-        if attribute_bytes + data.len() > limits.max_event_bytes {
-            return Err(too_large(limits));
-        }
-        let mut read = Attributes { binding: Binding::Binary, values: Default::default() };
-        for (name, value) in attributes {
-            // The content type of the record stands for `datacontenttype`, which is no header in this mode.
-            let Some(name) = Name::parse(name).filter(|name| *name != Name::DataContentType) else {
-                continue;
-            };
-            if read.values[name as usize].replace(Cow::Borrowed(value)).is_some() {
-                return Err(FieldError::new(Binding::Binary.field(name), "occurs twice", "send each attribute once"));
-            }
-        }
-        if !content_type.is_empty() {
-            read.values[Name::DataContentType as usize] = Some(Cow::Borrowed(content_type));
-        }
-        let data = if data.is_empty() { None } else { Some(read_json(data)?) };
-        read.event(data, key_tenant, limits)
+        parse(attributes, content_type, data, limits, |attributes, data| attributes.event(data, key_tenant, limits))
     }
+}
+
+/// Reads attributes and `data`, and makes of them what `make` does.
+pub(super) fn parse<T>(
+    attributes: &[(String, String)],
+    content_type: &str,
+    data: &[u8],
+    limits: &EventLimits,
+    make: impl FnOnce(Attributes<'_>, Option<&RawValue>) -> Result<T, FieldError>,
+) -> Result<T, FieldError> {
+    let attribute_bytes: usize = attributes.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if attribute_bytes + data.len() > limits.max_event_bytes {
+        return Err(too_large(limits));
+    }
+    let mut read = Attributes { binding: Binding::Binary, values: Default::default() };
+    for (name, value) in attributes {
+        // The content type of the record stands for `datacontenttype`, which is no header in this mode.
+        let Some(name) = Name::parse(name).filter(|name| *name != Name::DataContentType) else {
+            continue;
+        };
+        if read.values[name as usize].replace(Cow::Borrowed(value)).is_some() {
+            return Err(FieldError::new(Binding::Binary.field(name), "occurs twice", "send each attribute once"));
+        }
+    }
+    if !content_type.is_empty() {
+        read.values[Name::DataContentType as usize] = Some(Cow::Borrowed(content_type));
+    }
+    let data = if data.is_empty() { None } else { Some(read_json(data)?) };
+    make(read, data)
 }
 
 fn read_json(data: &[u8]) -> Result<&RawValue, FieldError> {

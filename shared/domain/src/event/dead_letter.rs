@@ -22,11 +22,20 @@ pub enum DeadLetterReason {
     Conflict,
     /// Its time is outside the years that can be stored.
     OutOfRange,
+    /// It voids an event that is not counted.
+    UnknownEvent,
 }
 
 impl DeadLetterReason {
-    pub const ALL: [Self; 6] =
-        [Self::Malformed, Self::UnknownTenant, Self::TooLate, Self::InFuture, Self::Conflict, Self::OutOfRange];
+    pub const ALL: [Self; 7] = [
+        Self::Malformed,
+        Self::UnknownTenant,
+        Self::TooLate,
+        Self::InFuture,
+        Self::Conflict,
+        Self::OutOfRange,
+        Self::UnknownEvent,
+    ];
 
     /// The name as stored and as shown: snake case.
     pub fn as_str(self) -> &'static str {
@@ -37,6 +46,7 @@ impl DeadLetterReason {
             Self::InFuture => "in_future",
             Self::Conflict => "conflict",
             Self::OutOfRange => "out_of_range",
+            Self::UnknownEvent => "unknown_event",
         }
     }
 
@@ -47,8 +57,13 @@ impl DeadLetterReason {
             Self::UnknownTenant => "create the tenant, then resubmit the event",
             Self::TooLate => "send it in a backfill, which admits old times",
             Self::InFuture => "set the sender's clock and send the event again with the same id",
-            Self::Conflict => "give different things different ids; correct the counted event by an event of its own",
+            Self::Conflict => {
+                "give different things different ids; void the counted event, and send what is right under an id of its own"
+            }
             Self::OutOfRange => "send the time at which it happened, from 1970 up to 2200",
+            Self::UnknownEvent => {
+                "check source and id; if the event is still to come, resubmit the void once it is counted"
+            }
         }
     }
 

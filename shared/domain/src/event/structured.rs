@@ -20,15 +20,24 @@ impl UsageEvent {
         key_tenant: Option<&TenantId>,
         limits: &EventLimits,
     ) -> Result<Self, FieldError> {
-        if bytes.len() > limits.max_event_bytes {
-            return Err(too_large(limits));
-        }
-        let envelope = Envelope::read(bytes)?;
-        if envelope.has_base64 {
-            return Err(FieldError::new("/data_base64", "is not read", "send data as a JSON object"));
-        }
-        envelope.attributes()?.event(envelope.data, key_tenant, limits)
+        parse(bytes, limits, |attributes, data| attributes.event(data, key_tenant, limits))
     }
+}
+
+/// Reads attributes and `data`, and makes of them what `make` does.
+pub(super) fn parse<T>(
+    bytes: &[u8],
+    limits: &EventLimits,
+    make: impl FnOnce(Attributes<'_>, Option<&RawValue>) -> Result<T, FieldError>,
+) -> Result<T, FieldError> {
+    if bytes.len() > limits.max_event_bytes {
+        return Err(too_large(limits));
+    }
+    let envelope = Envelope::read(bytes)?;
+    if envelope.has_base64 {
+        return Err(FieldError::new("/data_base64", "is not read", "send data as a JSON object"));
+    }
+    make(envelope.attributes()?, envelope.data)
 }
 
 pub(super) fn too_large(limits: &EventLimits) -> FieldError {

@@ -354,7 +354,7 @@ pub struct TopUpInput {
 }
 
 /// Usage in one of three forms: a quantity at an instant (`tenant`, `meter`, `at`, `quantity`), a quantity of a span of time
-/// (`from` and `to` instead of `at`) that lies inside one billing period, or a CloudEvent (`event`).
+/// (`from` and `to` instead of `at`) that lies inside one billing period, or a CloudEvent (`event`). Or the void of an earlier one.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UsageInput {
@@ -376,9 +376,22 @@ pub struct UsageInput {
     pub dimensions: BTreeMap<String, String>,
     #[serde(default)]
     pub event: Option<Box<RawValue>>,
+    /// Takes an earlier entry out of the count from `known_at` on.
+    #[serde(default)]
+    pub void: Option<UsageVoid>,
     /// When it came to Talea: when it happened, unless said. Later than the closing of its period, it is late usage.
     #[serde(default)]
     pub known_at: Option<DateTime<Utc>>,
+}
+
+/// Which event is voided, by its tenant, source and id. A quantity has the source `simulation` and its own place as id, `/usage/3`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UsageVoid {
+    pub tenant: TenantId,
+    pub source: String,
+    pub id: String,
+    pub reason: String,
 }
 
 fn one_or_several<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<DateTime<Utc>>, D::Error> {

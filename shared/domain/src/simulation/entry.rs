@@ -1,6 +1,6 @@
 //! One entry of the document's usage: a quantity or an event, with when it happened and when it became known.
 
-use super::document::UsageInput;
+use super::document::{UsageInput, UsageVoid};
 use super::prepare::{Tenant, check_year};
 use crate::error::FieldError;
 use crate::event::{EventLimits, Identity, UsageEvent, hash_128, identity_of};
@@ -28,6 +28,8 @@ pub(super) struct Entry {
     pub content: Content,
     /// The meters that read a value from it.
     pub meters: Vec<MeterKey>,
+    /// The entry that voids it, by its place in the log.
+    pub voided: Option<usize>,
 }
 
 pub(super) enum Content {
@@ -37,6 +39,10 @@ pub(super) enum Content {
         dimensions: BTreeMap<String, String>,
     },
     Event(Box<UsageEvent>),
+    /// Takes the entry of this identity out of the count; its place in the log once it is found.
+    Void {
+        of: Option<usize>,
+    },
     /// An event that is not counted, and why.
     Refused(Cow<'static, str>),
 }
@@ -50,9 +56,10 @@ pub(super) fn read(
 ) -> Result<Entry, FieldError> {
     let known_at = input.known_at;
     let below = |fault: FieldError| FieldError { field: format!("/usage/{place}{}", fault.field), ..fault };
-    let read = match &input.event {
-        Some(event) => of_event(event, &input),
-        None => of_quantity(place, input, meters),
+    let read = match (&input.event, &input.void) {
+        (Some(event), _) => of_event(event, &input),
+        (None, Some(void)) => of_void(void, &input),
+        (None, None) => of_quantity(place, input, meters),
     };
     let mut entry = read.map_err(below)?;
     entry.place = place;
@@ -62,9 +69,12 @@ pub(super) fn read(
 }
 
 fn check(entry: &Entry, tenants: &BTreeMap<TenantId, Tenant>) -> Result<(), FieldError> {
-    let is_event = matches!(entry.content, Content::Event(_));
     if !tenants.contains_key(&entry.tenant) {
-        let field = if is_event { "/event/tenantid" } else { "/tenant" };
+        let field = match entry.content {
+            Content::Event(_) => "/event/tenantid",
+            Content::Void { .. } => "/void/tenant",
+            _ => "/tenant",
+        };
         let reason = format!("{} is not a tenant of the document", entry.tenant);
         return Err(FieldError::new(field, reason, "add it to tenants, or check its id"));
     }
@@ -79,8 +89,10 @@ fn check(entry: &Entry, tenants: &BTreeMap<TenantId, Tenant>) -> Result<(), Fiel
     faults.into_iter().next().map_or(Ok(()), Err)
 }
 
-fn of_event(raw: &RawValue, input: &UsageInput) -> Result<Entry, FieldError> {
+/// What stands beside an event or a void, which say it themselves, is a slip.
+fn stands_alone(input: &UsageInput, more: (&'static str, bool)) -> Result<(), FieldError> {
     let others = [
+        more,
         ("/tenant", input.tenant.is_some()),
         ("/meter", input.meter.is_some()),
         ("/at", input.at.is_some()),
@@ -90,8 +102,36 @@ fn of_event(raw: &RawValue, input: &UsageInput) -> Result<Entry, FieldError> {
         ("/dimensions", !input.dimensions.is_empty()),
     ];
     if let Some((field, _)) = others.into_iter().find(|(_, is_there)| *is_there) {
-        return Err(FieldError::new(field, "stands beside an event, which says it itself", "leave it out"));
+        let reason = "stands beside an event or a void, which says it itself";
+        return Err(FieldError::new(field, reason, "leave it out"));
     }
+    Ok(())
+}
+
+fn of_void(void: &UsageVoid, input: &UsageInput) -> Result<Entry, FieldError> {
+    stands_alone(input, ("/event", false))?;
+    let known_at = input.known_at.ok_or_else(|| {
+        FieldError::new("/known_at", "is missing", "write when the void came to Talea: it counts from there")
+    })?;
+    if void.reason.trim().is_empty() {
+        return Err(FieldError::new("/void/reason", "is empty", "write why the usage is voided"));
+    }
+    Ok(Entry {
+        place: 0,
+        tenant: void.tenant.clone(),
+        time: known_at,
+        until: None,
+        known_at,
+        identity: identity_of(&void.tenant, &void.source, &void.id),
+        body_hash: 0,
+        content: Content::Void { of: None },
+        meters: Vec::new(),
+        voided: None,
+    })
+}
+
+fn of_event(raw: &RawValue, input: &UsageInput) -> Result<Entry, FieldError> {
+    stands_alone(input, ("/void", input.void.is_some()))?;
     let event = UsageEvent::parse_structured(raw.get().as_bytes(), None, &EventLimits::default())
         .map_err(|fault| FieldError { field: format!("/event{}", fault.field), ..fault })?;
     Ok(Entry {
@@ -104,6 +144,7 @@ fn of_event(raw: &RawValue, input: &UsageInput) -> Result<Entry, FieldError> {
         body_hash: event.body_hash,
         content: Content::Event(Box::new(event)),
         meters: Vec::new(),
+        voided: None,
     })
 }
 
@@ -156,6 +197,7 @@ fn of_quantity(
         tenant,
         content: Content::Quantity { meter, quantity, dimensions: input.dimensions },
         meters: Vec::new(),
+        voided: None,
     })
 }
 

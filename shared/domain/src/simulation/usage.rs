@@ -43,6 +43,8 @@ pub(super) struct Placed {
     /// The latest end of it and of all before it: where it is past a window's start, a span reaches in.
     reach: DateTime<Utc>,
     offset: usize,
+    /// Where its void stands.
+    voided: Option<usize>,
     pub reading: Reading,
     /// Whether it is a quantity: already an amount of the meter, and no event.
     pub is_quantity: bool,
@@ -70,18 +72,29 @@ impl UsageLog {
         log
     }
 
-    /// An identity counts once, as it came first.
+    /// An identity counts once, as it came first, and not from the first void of it on.
     fn count_once(&mut self) {
-        let mut seen: HashMap<Identity, u128> = HashMap::new();
-        for entry in &mut self.entries {
-            let Content::Event(_) = entry.content else { continue };
-            match seen.get(&entry.identity) {
-                None => drop(seen.insert(entry.identity, entry.body_hash)),
-                Some(first) if *first == entry.body_hash => entry.content = Content::Refused("repeats an event".into()),
-                Some(_) => {
-                    entry.content = Content::Refused("has the identity of an earlier event with other content".into());
+        let mut seen: HashMap<Identity, usize> = HashMap::new();
+        for offset in 0..self.entries.len() {
+            let entry = &self.entries[offset];
+            let first = seen.get(&entry.identity).copied();
+            let refusal = match (&entry.content, first) {
+                (Content::Void { .. }, None) => "voids what is not counted before it",
+                (Content::Void { .. }, Some(first)) if self.entries[first].voided.is_some() => "voids what is voided",
+                (Content::Void { .. }, Some(first)) => {
+                    self.entries[first].voided = Some(offset);
+                    self.entries[offset].time = self.entries[first].time;
+                    self.entries[offset].content = Content::Void { of: Some(first) };
+                    continue;
                 }
-            }
+                (_, None) => {
+                    seen.insert(entry.identity, offset);
+                    continue;
+                }
+                (_, Some(first)) if self.entries[first].body_hash == entry.body_hash => "repeats an event",
+                (_, Some(_)) => "has the identity of an earlier event with other content",
+            };
+            self.entries[offset].content = Content::Refused(refusal.into());
         }
     }
 
@@ -98,6 +111,7 @@ impl UsageLog {
                 until: entry.until,
                 reach: entry.until.unwrap_or(entry.time),
                 offset,
+                voided: entry.voided,
                 reading,
                 is_quantity,
             };
@@ -125,7 +139,7 @@ impl UsageLog {
                     }
                     read
                 }
-                Content::Refused(_) => Vec::new(),
+                Content::Void { .. } | Content::Refused(_) => Vec::new(),
             };
             if readings.is_empty() {
                 continue;
@@ -138,6 +152,7 @@ impl UsageLog {
                 tenant.by_meter.entry(meter).or_default().push(placed);
             }
         }
+        self.place_voids();
         for series in self.by_tenant.values_mut().flat_map(|tenant| tenant.by_meter.values_mut()) {
             series.sort_by_key(|placed| (placed.time, placed.offset));
             let mut reach = DateTime::<Utc>::MIN_UTC;
@@ -147,6 +162,25 @@ impl UsageLog {
             }
         }
         Ok(())
+    }
+
+    /// A void changes what its entry changes: it stands in the log with that one's time and meters.
+    fn place_voids(&mut self) {
+        for offset in 0..self.entries.len() {
+            let Content::Void { of: Some(first) } = self.entries[offset].content else { continue };
+            self.entries[offset].meters = self.entries[first].meters.clone();
+            if let Some(tenant) = self.by_tenant.get_mut(&self.entries[offset].tenant) {
+                tenant.offsets.push(offset);
+            }
+        }
+        self.by_tenant.values_mut().for_each(|tenant| tenant.offsets.sort_unstable());
+    }
+
+    /// Why no meter counts an entry; none where one does.
+    pub fn refusal(&self, entry: &Entry, cut: usize) -> Option<String> {
+        let void = entry.voided.filter(|void| *void < cut);
+        let voided = void.map(|void| format!("it is voided by /usage/{}", self.entries[void].place));
+        voided.or_else(|| entry.refusal().map(str::to_owned))
     }
 
     /// How many entries are known at an instant.
@@ -236,7 +270,7 @@ impl UsageLog {
         let series = series.map(Vec::as_slice).unwrap_or_default();
         let ahead = &series[..series.partition_point(|placed| placed.time < window.end)];
         let (before, inside) = ahead.split_at(ahead.partition_point(|placed| placed.time < window.start));
-        let known = |placed: &&Placed| placed.offset < cut;
+        let known = |placed: &&Placed| placed.counts(cut);
         if before.last().is_some_and(|placed| placed.reach > window.start) {
             let reaches_in = |placed: &&Placed| placed.until.is_some_and(|it| it > window.start);
             if let Some(placed) = before.iter().filter(known).find(reaches_in) {
@@ -246,7 +280,7 @@ impl UsageLog {
         let reaches_out = |placed: &&Placed| placed.until.is_some_and(|until| until > window.end);
         match inside.iter().filter(known).find(reaches_out) {
             Some(placed) => Err(self.straddles(placed, window.end)),
-            None => Ok(inside.iter().filter(move |placed| placed.offset < cut)),
+            None => Ok(inside.iter().filter(move |placed| placed.counts(cut))),
         }
     }
 
@@ -255,7 +289,7 @@ impl UsageLog {
         let series = self.by_tenant.get(tenant).and_then(|tenant| tenant.by_meter.get(meter));
         let series = series.map(Vec::as_slice).unwrap_or_default();
         let ahead = &series[..series.partition_point(|placed| placed.time < window.end)];
-        ahead.iter().filter(move |placed| placed.offset < cut)
+        ahead.iter().filter(move |placed| placed.counts(cut))
     }
 
     /// The dimension values of a reading; "" where it has none.
@@ -304,4 +338,11 @@ impl UsageLog {
 fn too_often() -> FieldError {
     let reason = format!("is read more than {MAX_READINGS} times by its meters");
     FieldError::new("/usage", reason, "send fewer events or fewer meters in one document")
+}
+
+impl Placed {
+    /// Whether it is known inside the cut, and no void of it.
+    fn counts(&self, cut: usize) -> bool {
+        self.offset < cut && self.voided.is_none_or(|void| void >= cut)
+    }
 }

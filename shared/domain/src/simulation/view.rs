@@ -1,7 +1,7 @@
 //! How everything stands at an instant. Looking changes nothing.
 
 use super::course::{Closing, Course};
-use super::entry::Entry;
+use super::entry::{Content, Entry};
 use super::result::{NextMoment, PeriodState, PeriodView, SubscriptionView, Totals, UnbilledUsage, Used, View};
 use super::run::Simulation;
 use super::wallets::Wallets;
@@ -199,9 +199,10 @@ fn unbilled(simulation: &Simulation<'_>, cut: usize) -> Result<Vec<UnbilledUsage
         })
     };
     let mut unbilled = Vec::new();
-    for entry in known {
+    for entry in known.iter().filter(|entry| !matches!(entry.content, Content::Void { of: Some(_) })) {
         let nobody = || "no subscription of the tenant bills it at that time".to_owned();
-        let reason = entry.refusal().map(str::to_owned).or_else(|| (!pays(entry)).then(nobody));
+        let refused = simulation.prepared.log.refusal(entry, cut);
+        let reason = refused.or_else(|| (!pays(entry)).then(nobody));
         unbilled.extend(reason.map(|reason| UnbilledUsage { usage: format!("/usage/{}", entry.place), reason }));
     }
     Ok(unbilled)

@@ -6,8 +6,10 @@ use ::clickhouse::Client;
 use sha2::{Digest, Sha256};
 
 /// The migrations compiled into this program: number, name, text.
-pub const MIGRATIONS: [(u32, &str, &str); 1] =
-    [(1, "usage", include_str!("../../../../migrations/clickhouse/0001_usage.sql"))];
+pub const MIGRATIONS: [(u32, &str, &str); 2] = [
+    (1, "usage", include_str!("../../../../migrations/clickhouse/0001_usage.sql")),
+    (2, "voids", include_str!("../../../../migrations/clickhouse/0002_voids.sql")),
+];
 
 const RECORD_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (version UInt32, name String, digest String) \
      ENGINE = ReplacingMergeTree ORDER BY version SETTINGS fsync_after_insert = 1, fsync_part_directory = 1";

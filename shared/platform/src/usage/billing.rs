@@ -7,6 +7,7 @@ use super::lookup::{self, EventKey};
 use super::rows::StoredEvent;
 use super::spans::SpanSet;
 use super::value::value_of;
+use super::voids;
 use crate::clickhouse::{ClickHouse, sql};
 pub use talea_domain::meter::digest;
 
@@ -139,7 +140,7 @@ pub async fn billed_usage(
     Ok(answers)
 }
 
-/// Late usage of one span: events of its period that its cut did not hold.
+/// Late usage of one span: events of its period that its cut did not hold, and voids of events of its period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LateUsage {
     /// The earliest event time among them.
@@ -161,12 +162,12 @@ pub async fn late_since(
     let mut late = HashMap::new();
     for chunk in closed.chunks(SPANS_PER_STATEMENT) {
         let set = SpanSet::of(chunk, up_to);
+        let since = format!("offset >= {} AND NOT ({}) AND {}", set.lowest_cut(), set.below_cut(), set.below_common());
         let query = format!(
-            "SELECT span, toUnixTimestamp64Nano(min(time)), count() FROM ({}) WHERE offset >= {} AND NOT ({}) AND {} GROUP BY span",
+            "SELECT span, toUnixTimestamp64Nano(min(time)), count() FROM ( \
+             SELECT span, time FROM ({}) WHERE {since} UNION ALL SELECT span, time FROM ({}) WHERE {since}) GROUP BY span",
             set.events(meter),
-            set.lowest_cut(),
-            set.inside(),
-            set.inside_common(),
+            set.voids(meter),
         );
         let rows = clickhouse.rows::<(u32, i64, u64)>(clickhouse.query(&query)).await?;
         late.extend(
@@ -192,15 +193,17 @@ pub async fn events_of_line(
 ) -> Result<Vec<StoredEvent>, UsageError> {
     let cuts = sql::number_array(&cut.0, "UInt64");
     let after = after.map(|key| format!(" AND {}", key.is_before())).unwrap_or_default();
+    let inside = format!("partition < {} AND offset < arrayElement({cuts}, partition + 1)", cut.0.len());
+    let tenant_id = sql::text(tenant.as_str());
+    let voided = format!("tenant_id = {tenant_id} AND event_type = {} AND {inside}", sql::text(&meter.event_type));
     let condition = format!(
-        "tenant_id = {} AND {} AND {} AND time >= {} AND time < {} AND partition < {} AND offset < arrayElement({cuts}, partition + 1){after} \
+        "tenant_id = {tenant_id} AND {} AND {} AND time >= {} AND time < {} AND {inside} AND {}{after} \
          ORDER BY time, identity LIMIT {limit}",
-        sql::text(tenant.as_str()),
         expressions::matches(meter),
         expressions::metered(meter),
         sql::time(period.start),
         sql::time(period.end),
-        cut.0.len(),
+        voids::not_voided(&voided),
     );
     lookup::events_where(clickhouse, tenant, &condition).await
 }

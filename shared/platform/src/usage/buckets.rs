@@ -4,7 +4,7 @@
 use super::UsageError;
 use super::dirty::DirtyBucket;
 use super::expressions::{self, BUCKET_NANOS};
-use super::ranges;
+use super::{ranges, voids};
 use crate::clickhouse::{ClickHouse, ClickHouseError, sql};
 use ::clickhouse::Row;
 use serde::Deserialize;
@@ -95,12 +95,16 @@ impl<'a> BucketSet<'a> {
             "SELECT tupleElement(pair, 1) AS b_tenant, tupleElement(pair, 2) AS b_start \
              FROM (SELECT arrayJoin(CAST({list}, 'Array(Tuple(String, Int64))')) AS pair)"
         );
-        let condition = format!(
-            "tenant_id IN {} AND event_type = {} AND {} AND (tenant_id, {}) IN ({pairs_sql})",
+        let of = format!(
+            "tenant_id IN {} AND event_type = {} AND {}",
             sql::text_set(tenants),
             sql::text(event_type),
             ranges::inside("time", &ranges::coalesce(starts)),
+        );
+        let condition = format!(
+            "{of} AND (tenant_id, {}) IN ({pairs_sql}) AND {}",
             expressions::bucket_nanos(),
+            voids::not_voided(&of),
         );
         Self { event_type, count: pairs.len(), pairs: pairs_sql, condition }
     }

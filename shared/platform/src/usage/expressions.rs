@@ -59,7 +59,11 @@ pub(super) fn number(meter: &MeterDefinition) -> String {
 /// What an aggregation keeps of a group, as columns that can be combined again. Always `n` (metered events) and `u` (unmetered);
 /// then `a`, `Decimal(76, 18)`: the sum or the extreme; for the latest `l`, (time, identity, value); for different values `q`, the set.
 pub(super) fn partial_columns(meter: &MeterDefinition) -> String {
-    let metered = metered(meter);
+    partial_columns_of(meter, &metered(meter))
+}
+
+/// The same, with another condition for what is metered.
+pub(super) fn partial_columns_of(meter: &MeterDefinition, metered: &str) -> String {
     let field = meter.field.as_deref().unwrap_or("");
     let (number, wide) = (format!("numbers[{}]", sql::text(field)), number(meter));
     let special = match meter.aggregation {

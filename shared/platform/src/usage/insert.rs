@@ -37,6 +37,7 @@ impl Fence {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Table {
     Events,
+    Voids,
     Identities,
     Repeats,
     DeadLetters,
@@ -46,6 +47,7 @@ impl Table {
     pub fn name(self) -> &'static str {
         match self {
             Self::Events => "usage_events",
+            Self::Voids => "usage_voids",
             Self::Identities => "usage_identities",
             Self::Repeats => "usage_repeats",
             Self::DeadLetters => "dead_letters",
@@ -72,6 +74,25 @@ impl Table {
                 ("epoch", "UInt64"),
                 ("log_time", "DateTime64(6, 'UTC')"),
                 ("backfill", "UInt8"),
+            ],
+            Self::Voids => &[
+                ("tenant_id", "String"),
+                ("event_type", "LowCardinality(String)"),
+                ("time", "DateTime64(9, 'UTC')"),
+                ("identity", "UInt128"),
+                ("of_partition", "UInt32"),
+                ("of_offset", "UInt64"),
+                ("of_source", "String"),
+                ("of_id", "String"),
+                ("source", "String"),
+                ("id", "String"),
+                ("reason", "String"),
+                ("replaced_source", "String"),
+                ("replaced_id", "String"),
+                ("partition", "UInt32"),
+                ("offset", "UInt64"),
+                ("epoch", "UInt64"),
+                ("log_time", "DateTime64(6, 'UTC')"),
             ],
             Self::Identities => &[
                 ("identity", "UInt128"),

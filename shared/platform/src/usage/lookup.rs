@@ -5,6 +5,7 @@ use super::dead_letters::{self, DeadLetterScope};
 use super::recovery::{self, Known};
 use super::rows::{DeadLetter, Repeat, StoredEvent};
 use super::value::from_scaled;
+use super::voids::{self, StoredVoid};
 use crate::clickhouse::{ClickHouse, sql};
 use ::clickhouse::Row;
 use chrono::{DateTime, Utc};
@@ -21,6 +22,8 @@ pub struct Fate {
     /// The counted record. Known longer than its event, which a retention policy may have removed.
     pub known: Option<Known>,
     pub event: Option<StoredEvent>,
+    /// What took it out of the count again.
+    pub voided: Option<StoredVoid>,
     /// Records that came again and were not counted, the first ones.
     pub repeats: Vec<Repeat>,
     /// Records that could not be counted, conflicts among them, the latest first.
@@ -68,10 +71,14 @@ pub async fn what_became_of(
         identity.0
     );
     let event = events_where(clickhouse, tenant, &condition).await?.pop();
+    let place = known.map(|known| (known.partition, known.offset));
+    let place = place.or(event.as_ref().map(|event| (event.partition, event.offset)));
+    let records: Vec<voids::Place> = place.into_iter().collect();
+    let voided = voids::of_records(clickhouse, tenant, &records).await?.into_values().next();
     let repeats = repeats_of(clickhouse, tenant, identity).await?;
     let scope = DeadLetterScope::Tenant(tenant);
     let dead_letters = dead_letters::of_identity(clickhouse, scope, identity, MAX_RECORDS).await?;
-    Ok(Fate { known, event, repeats, dead_letters })
+    Ok(Fate { known, event, voided, repeats, dead_letters })
 }
 
 /// The record after which a page of [`recent_events`] goes on, in the order of the log's time, the latest first.

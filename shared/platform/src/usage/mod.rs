@@ -4,7 +4,8 @@
 //! Quantities are decimals from end to end: sums run in `Decimal(76, 18)`, come back as text and are narrowed with a check.
 //!
 //! Reading order: [`rows`] and [`insert`] (what is written), [`recovery`], [`query`] over [`buckets`] and raw events,
-//! [`billing`] (what an invoice line stands on), [`lookup`] and [`dead_letters`] (what became of an event).
+//! [`billing`] (what an invoice line stands on), [`lookup`] and [`dead_letters`] (what became of an event). Whoever reads events
+//! leaves out those of [`voids`].
 
 pub mod billing;
 pub mod buckets;
@@ -26,6 +27,7 @@ mod spans;
 pub mod splits;
 mod value;
 pub mod view;
+pub mod voids;
 
 use crate::clickhouse::ClickHouseError;
 use talea_domain::error::FieldError;

@@ -7,6 +7,7 @@ use super::expressions::{self, BUCKET_NANOS};
 use super::query::{MAX_PAGE_ROWS, MAX_WINDOWS, Source, UsageQuery, UsageRow, Window};
 use super::ranges::{self, Stretch};
 use super::value::value_of;
+use super::voids;
 use crate::clickhouse::sql;
 use ::clickhouse::Row;
 use chrono::{DateTime, Utc};
@@ -113,17 +114,20 @@ impl Plan {
             format!(" AND {}", ranges::inside("time", &self.raw))
         };
         let collapse = if duplicates == Duplicates::Collapse { " LIMIT 1 BY partition, offset" } else { "" };
+        let (from, to) = (ranges::at(start), ranges::at(end));
+        let tenant = sql::text(query.tenant.as_str());
+        let event_type = sql::text(&query.meter.event_type);
+        let voided = format!("tenant_id = {tenant} AND event_type = {event_type} AND time >= {from} AND time < {to}");
         format!(
             "SELECT {} AS w, {} AS g, count() AS r, uniqExact(partition, offset) AS d, {} \
              FROM (SELECT time, identity, numbers, texts, partition, offset FROM usage_events WHERE tenant_id = {} AND {} \
-             AND time >= {} AND time < {}{stretches}{filters}{collapse}) GROUP BY w, g",
+             AND time >= {from} AND time < {to}{stretches}{filters} AND {}{collapse}) GROUP BY w, g",
             self.window("toUnixTimestamp64Nano(time)"),
             expressions::dimensions(&query.meter, &self.group_places),
             expressions::partial_columns(&query.meter),
-            sql::text(query.tenant.as_str()),
+            tenant,
             expressions::matches(&query.meter),
-            ranges::at(start),
-            ranges::at(end),
+            voids::not_voided(&voided),
         )
     }
 

@@ -27,7 +27,7 @@ pub struct StoredPlace {
     pub offset: u64,
     /// 0 for a dead letter without one.
     pub identity: u128,
-    /// 0 for a dead letter: it claims no identity.
+    /// 0 for a void and for a dead letter: they claim no identity.
     pub body_hash: u128,
 }
 
@@ -35,6 +35,8 @@ pub struct StoredPlace {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StoredSince {
     pub events: Vec<StoredPlace>,
+    /// Each with the identity that it voids.
+    pub voids: Vec<StoredPlace>,
     pub repeats: Vec<StoredPlace>,
     pub dead_letters: Vec<StoredPlace>,
 }
@@ -57,12 +59,13 @@ pub async fn stored_since(
         clickhouse.rows::<StoredPlace>(clickhouse.query(&query)).await
     };
     let topic = format!(" AND topic = {}", sql::text(topic));
-    let (events, repeats, dead_letters) = tokio::try_join!(
+    let (events, voids, repeats, dead_letters) = tokio::try_join!(
         of("usage_events", "body_hash", ""),
+        of("usage_voids", "toUInt128(0)", ""),
         of("usage_repeats", "body_hash", ""),
         of("dead_letters FINAL", "toUInt128(0)", &topic)
     )?;
-    Ok(StoredSince { events, repeats, dead_letters })
+    Ok(StoredSince { events, voids, repeats, dead_letters })
 }
 
 /// The counted record of an identity.
@@ -156,7 +159,7 @@ pub async fn write_missing_identities(
     clickhouse.execute(clickhouse.query(&statement)).await
 }
 
-/// The buckets of a partition's stored events from an offset on: whoever wrote them may have ended before marking them dirty.
+/// The buckets of a partition's stored events and voids from an offset on: whoever wrote them may have ended before marking them dirty.
 ///
 /// # Errors
 /// See [`UsageError`].
@@ -165,10 +168,14 @@ pub async fn buckets_since(
     partition: u32,
     committed: u64,
 ) -> Result<Vec<DirtyBucket>, UsageError> {
-    let query = format!(
-        "SELECT DISTINCT tenant_id, event_type, {} AS start FROM usage_events WHERE partition = {partition} AND offset >= {committed}",
-        expressions::bucket_nanos()
-    );
+    let of = |table: &str| {
+        format!(
+            "SELECT tenant_id, toString(event_type) AS kind, {} AS start FROM {table} WHERE partition = {partition} AND offset >= {committed}",
+            expressions::bucket_nanos()
+        )
+    };
+    let query =
+        format!("SELECT DISTINCT tenant_id, kind, start FROM ({} UNION ALL {})", of("usage_events"), of("usage_voids"));
     let rows = clickhouse.rows::<(String, String, i64)>(clickhouse.query(&query)).await?;
     rows.into_iter()
         .map(|(tenant, event_type, start)| {

@@ -1,6 +1,7 @@
 //! Rows as they are stored, and their RowBinary encoding. Encoding appends to one buffer and allocates nothing per field: it is on the
 //! path of every event.
 
+use super::voids::StoredVoid;
 use chrono::{DateTime, Utc};
 use talea_domain::event::{Identity, UsageEvent};
 use talea_domain::quantity::{self, QuantityOverflow};
@@ -121,6 +122,33 @@ fn put_event(out: &mut Vec<u8>, row: &StoredEvent) -> Result<(), EncodeError> {
     out.extend_from_slice(&row.epoch.to_le_bytes());
     put_micros(out, row.log_time);
     out.push(u8::from(row.backfill));
+    Ok(())
+}
+
+/// Appends one row of `usage_voids`.
+///
+/// # Errors
+/// [`EncodeError::Time`] when the event's time cannot be stored; a counted event's was.
+pub fn encode_void(out: &mut Vec<u8>, row: &StoredVoid) -> Result<(), EncodeError> {
+    let (void, event_time) = (&row.void, storable_nanos(row.event_time)?);
+    let replaced_by = void.replaced_by.as_ref();
+    put_text(out, void.tenant.as_str());
+    put_text(out, &row.event_type);
+    out.extend_from_slice(&event_time.to_le_bytes());
+    out.extend_from_slice(&row.identity().0.to_le_bytes());
+    out.extend_from_slice(&row.of.0.to_le_bytes());
+    out.extend_from_slice(&row.of.1.to_le_bytes());
+    put_text(out, &void.voided.source);
+    put_text(out, &void.voided.id);
+    put_text(out, &void.source);
+    put_text(out, &void.id);
+    put_text(out, &void.reason);
+    put_text(out, replaced_by.map_or("", |name| &name.source));
+    put_text(out, replaced_by.map_or("", |name| &name.id));
+    out.extend_from_slice(&row.partition.to_le_bytes());
+    out.extend_from_slice(&row.offset.to_le_bytes());
+    out.extend_from_slice(&row.epoch.to_le_bytes());
+    put_micros(out, row.log_time);
     Ok(())
 }
 

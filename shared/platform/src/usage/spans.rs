@@ -12,6 +12,7 @@ use talea_domain::meter::MeterDefinition;
 pub(super) struct SpanSet {
     spans: String,
     cuts: String,
+    cut_count: usize,
     partitions: usize,
     tenants: String,
     start: i64,
@@ -53,6 +54,7 @@ impl SpanSet {
         Self {
             spans: sql::text(&list),
             lowest_cut: flat.iter().copied().min().unwrap_or(0),
+            cut_count: cuts.len(),
             cuts: sql::number_array(flat, "UInt64"),
             partitions,
             tenants: sql::text_set(tenants),
@@ -73,30 +75,55 @@ impl SpanSet {
     }
 
     fn events_where(&self, meter: &MeterDefinition, from: &str, inside: &str) -> String {
+        let columns = "time, identity, body_hash, numbers, texts, partition, offset";
+        self.beside_spans(columns, "usage_events", &format!("{}{from}", expressions::matches(meter)), inside)
+    }
+
+    /// A subquery: the voids of events of the meter's type in each span's period, whatever the cut; partition and offset are the void's.
+    pub(super) fn voids(&self, meter: &MeterDefinition) -> String {
+        let of_type = format!("event_type = {} AND time >= {}", sql::text(&meter.event_type), ranges::at(self.start));
+        let inside = "toUnixTimestamp64Nano(time) >= span_start AND toUnixTimestamp64Nano(time) < span_end";
+        self.beside_spans("time, partition, offset", "usage_voids", &of_type, inside)
+    }
+
+    fn beside_spans(&self, columns: &str, table: &str, condition: &str, inside: &str) -> String {
         format!(
-            "SELECT span, span_start, span_end, cut_place, time, identity, body_hash, numbers, texts, partition, offset \
-             FROM (SELECT tenant_id, time, identity, body_hash, numbers, texts, partition, offset FROM usage_events \
-               WHERE tenant_id IN {} AND {}{from} AND time < {} AND partition < {}) AS events \
+            "SELECT span, span_start, span_end, cut_place, {columns} \
+             FROM (SELECT tenant_id, {columns} FROM {table} \
+               WHERE tenant_id IN {} AND {condition} AND time < {} AND partition < {}) AS events \
              INNER JOIN (SELECT tupleElement(s, 1) AS span, tupleElement(s, 2) AS span_tenant, tupleElement(s, 3) AS span_start, \
                tupleElement(s, 4) AS span_end, tupleElement(s, 5) AS cut_place \
                FROM (SELECT arrayJoin(CAST({}, 'Array(Tuple(UInt32, String, Int64, Int64, UInt32))')) AS s)) AS spans \
              ON events.tenant_id = spans.span_tenant \
              WHERE {inside}",
             self.tenants,
-            expressions::matches(meter),
             ranges::at(self.end),
             self.partitions,
             self.spans,
         )
     }
 
-    /// The condition that a row of [`Self::events`] lies inside its span's cut.
+    /// The condition that a row of [`Self::events`] counts in its span: it lies inside the cut, and no void inside the cut is of it.
     pub(super) fn inside(&self) -> String {
+        format!(
+            "{below} AND (partition, offset, cut_place) NOT IN (SELECT of_partition, of_offset, cut_place FROM ( \
+             SELECT of_partition, of_offset, partition, offset, arrayJoin(CAST(range({}), 'Array(UInt32)')) AS cut_place \
+             FROM usage_voids WHERE tenant_id IN {} AND time < {} AND partition < {}) WHERE {below})",
+            self.cut_count,
+            self.tenants,
+            ranges::at(self.end),
+            self.partitions,
+            below = self.below_cut(),
+        )
+    }
+
+    /// The condition that a row lies inside its span's cut.
+    pub(super) fn below_cut(&self) -> String {
         format!("offset < arrayElement({}, cut_place * {} + partition + 1)", self.cuts, self.partitions)
     }
 
     /// The condition that a row lies inside the common cut, which comes first in the array.
-    pub(super) fn inside_common(&self) -> String {
+    pub(super) fn below_common(&self) -> String {
         format!("offset < arrayElement({}, partition + 1)", self.cuts)
     }
 

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 mod golden;
 mod properties;
+mod voids;
 
 const HEAD: &str = r#""specversion":"1.0","id":"1","source":"/s","type":"t","tenantid":"acme""#;
 

@@ -223,13 +223,14 @@ fn usage(page: &mut String, document: &SimulationDocument) {
     page.push_str("\n| usage | when (UTC) | known |\n|---:|---|---|\n");
     for usage in &document.usage {
         let known = usage.known_at.map(print).unwrap_or_default();
-        let (what, when) = match &usage.event {
-            Some(event) => {
+        let (what, when) = match (&usage.event, &usage.void) {
+            (None, Some(void)) => (format!("void of `{}`, {}", void.id, void.reason), String::new()),
+            (Some(event), _) => {
                 let event: serde_json::Value = serde_json::from_str(event.get()).unwrap();
                 let time: DateTime<Utc> = event["time"].as_str().unwrap().parse().unwrap();
                 (format!("event {} `{}`", event["id"].as_str().unwrap(), event["data"]), print(time))
             }
-            None => {
+            (None, None) => {
                 let quantity = group_thousands(usage.quantity.unwrap(), 0);
                 let span = usage.from.zip(usage.to).map(|(from, to)| format!("{} to {}", print(from), print(to)));
                 let when = span.or(usage.at.map(print)).unwrap();
