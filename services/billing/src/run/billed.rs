@@ -103,7 +103,7 @@ pub async fn billed_lines(
         (stretch.index, &subscription.tenant, &subscription.id, stretch.period)
     });
     let lines = lines_inside(connection, candidates.len(), &places.collect::<Vec<_>>()).await?;
-    Ok(lines.iter().map(|lines| lines.iter().map(BilledLine::from).collect()).collect())
+    Ok(lines.iter().map(|lines| lines.iter().filter_map(BilledLine::of).collect()).collect())
 }
 
 /// The issued lines inside each stretch of a subscription, in the order in which they were issued.
@@ -151,12 +151,12 @@ async fn lines_inside(
 /// The newest party of each tenant. One that is not there, or was erased, is known by the tenant's id alone.
 pub async fn parties(
     connection: &mut PgConnection,
-    candidates: &[Candidate],
+    tenants: &[&str],
 ) -> anyhow::Result<HashMap<TenantId, Party>> {
     const PARTIES: &str = "SELECT DISTINCT ON (tenant_id) tenant_id, document FROM party WHERE tenant_id = ANY($1) \
         ORDER BY tenant_id, version DESC";
     let rows: Vec<(String, Option<String>)> =
-        sqlx::query_as(PARTIES).bind(tenants(candidates)).fetch_all(connection).await?;
+        sqlx::query_as(PARTIES).bind(tenants).fetch_all(connection).await?;
     let mut parties = HashMap::new();
     for (tenant, document) in rows {
         if let Some(document) = document {
