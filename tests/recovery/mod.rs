@@ -3,6 +3,7 @@
 pub mod backlog;
 pub mod crash;
 pub mod kill;
+mod local_engines;
 pub mod shutdown;
 pub mod stored;
 pub mod stuck;

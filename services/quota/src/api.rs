@@ -6,7 +6,7 @@ use crate::terms::Feature;
 use axum::extract::State;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 use talea_domain::entitlement::{Decision, Entitlement, Standing, check};
 use talea_domain::error::FieldError;
@@ -112,7 +112,7 @@ fn decide(
     let entitlement = match &feature {
         Feature::Static(fixed) => Entitlement::Static(fixed),
         Feature::Metered(metered) => {
-            let as_of = shared.freshness.lock().unwrap_or_else(PoisonError::into_inner).as_of;
+            let as_of = shared.as_of();
             let default = shared.platform.config.quota.stale_after_seconds;
             let standing = used.zip(as_of).map(|(used, as_of)| Standing {
                 used,

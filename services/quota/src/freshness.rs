@@ -1,9 +1,8 @@
 //! How old the figures are. They are as of a moment M when metering has consumed everything that the usage log held at
 //! M, and the feed has taken in every total that was published by then.
 
-use crate::shared::Shared;
-use chrono::{DateTime, Utc};
-use std::sync::{Arc, PoisonError};
+use crate::shared::{Moment, Shared};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use talea_platform::log::topic;
 use talea_platform::worker::Outcome;
@@ -11,23 +10,9 @@ use talea_platform::worker::Outcome;
 /// The consumer group of metering: the roles meet in the log, so its name is a part of the contract between them.
 const METERING_GROUP: &str = "talea-metering";
 
-/// A moment by the clock, and when it was by a timer that no test clock moves.
-#[derive(Debug, Clone, Copy)]
-pub struct Moment {
-    pub at: DateTime<Utc>,
-    pub seen: Instant,
-}
-
-#[derive(Debug, Default)]
-pub struct Freshness {
-    /// Everything before this is in the figures.
-    pub as_of: Option<Moment>,
-    candidate: Option<Candidate>,
-}
-
 /// A moment that is not proven yet.
 #[derive(Debug)]
-struct Candidate {
+pub struct Candidate {
     moment: Moment,
     /// What metering has to consume.
     usage_ends: Vec<u64>,
@@ -38,24 +23,24 @@ struct Candidate {
 }
 
 /// One pass: tries to prove the moment that an earlier pass noted, and notes the next.
-pub async fn pass(shared: Arc<Shared>) -> anyhow::Result<Outcome> {
+pub async fn pass(shared: Arc<Shared>, noted: Arc<Mutex<Option<Candidate>>>) -> anyhow::Result<Outcome> {
     let log = &shared.platform.log;
-    let candidate = lock(&shared).candidate.take();
+    let candidate = lock(&noted).take();
     let candidate = match candidate {
         None => note(&shared).await?,
         Some(candidate) => match prove(&shared, candidate).await? {
             Proof::Proven(moment) => {
-                lock(&shared).as_of = Some(moment);
+                shared.prove_as_of(moment);
                 note(&shared).await?
             }
             Proof::Open(candidate) => candidate,
         },
     };
-    lock(&shared).candidate = Some(candidate);
+    *lock(&noted) = Some(candidate);
     let ends: u64 = log.end_offsets(topic::TOTALS).await?.iter().sum();
     let taken: u64 = shared.positions.lock().unwrap_or_else(PoisonError::into_inner).iter().sum();
     metrics::gauge!("talea_totals_lag_records").set(ends.saturating_sub(taken) as f64);
-    if let Some(moment) = lock(&shared).as_of {
+    if let Some(moment) = shared.as_of() {
         metrics::gauge!("talea_totals_age_seconds").set(moment.seen.elapsed());
     }
     Ok(Outcome::Idle)
@@ -95,8 +80,8 @@ fn reaches(positions: &[u64], ends: &[u64]) -> bool {
     positions.len() >= ends.len() && positions.iter().zip(ends).all(|(position, end)| position >= end)
 }
 
-fn lock(shared: &Shared) -> std::sync::MutexGuard<'_, Freshness> {
-    shared.freshness.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(noted: &Mutex<Option<Candidate>>) -> std::sync::MutexGuard<'_, Option<Candidate>> {
+    noted.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -56,13 +56,13 @@ impl Quota {
     }
 
     pub fn workers(&self) -> Vec<Worker> {
-        let comparisons = Arc::default();
+        let (cursor, noted, comparisons) = (Arc::default(), Arc::default(), Arc::default());
         vec![
-            self.worker("quota.terms", LOOK_EVERY, refresh::pass),
+            self.worker("quota.terms", LOOK_EVERY, move |shared| refresh::pass(shared, Arc::clone(&cursor))),
             self.worker("quota.load", LOOK_EVERY, load::pass).woken_by(self.0.totals_wanted.clone()),
             self.worker("quota.signals", SIGNALS_EVERY, signals::record).woken_by(self.0.signals_due.clone()),
             self.worker("quota.outbox", SIGNALS_EVERY, signals::publish).woken_by(self.0.signals_recorded.clone()),
-            self.worker("quota.freshness", LOOK_EVERY, freshness::pass),
+            self.worker("quota.freshness", LOOK_EVERY, move |shared| freshness::pass(shared, Arc::clone(&noted))),
             self.worker("quota.drift", COMPARE_EVERY, move |shared| drift::pass(shared, Arc::clone(&comparisons))),
         ]
     }

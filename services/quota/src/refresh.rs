@@ -14,6 +14,7 @@ use talea_domain::subscription::Subscription;
 use talea_platform::postgres::Tx;
 use talea_platform::worker::Outcome;
 use talea_platform::{catalogue, journal};
+use tokio::sync::Mutex;
 
 /// Decisions that change a tenant's features or its signals.
 const OF_A_TENANT: [&str; 6] = [
@@ -35,8 +36,8 @@ pub struct Cursor {
 }
 
 /// One pass: brings the book to the journal's head and to the clock's now.
-pub async fn pass(shared: Arc<Shared>) -> anyhow::Result<Outcome> {
-    let mut cursor = shared.cursor.lock().await;
+pub async fn pass(shared: Arc<Shared>, cursor: Arc<Mutex<Cursor>>) -> anyhow::Result<Outcome> {
+    let mut cursor = cursor.lock().await;
     let mut tx = shared.platform.databases.worker.begin().await?;
     let head = journal::head(&mut tx).await?;
     let changed = match cursor.position {

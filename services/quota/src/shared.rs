@@ -1,10 +1,10 @@
 //! What every part of the quota role shares.
 
 use crate::book::Book;
-use crate::freshness::Freshness;
-use crate::refresh::Cursor;
+use chrono::{DateTime, Utc};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Instant;
 use talea_platform::runtime::Platform;
 use tokio::sync::Notify;
 
@@ -37,11 +37,17 @@ impl Stage {
     }
 }
 
+/// A moment by the clock, and when it was by a timer that no test clock moves.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    pub at: DateTime<Utc>,
+    pub seen: Instant,
+}
+
 pub struct Shared {
     pub platform: Platform,
     book: RwLock<Book>,
-    pub cursor: tokio::sync::Mutex<Cursor>,
-    pub freshness: Mutex<Freshness>,
+    as_of: Mutex<Option<Moment>>,
     /// Per partition of the totals topic, the next offset to be taken in.
     pub positions: Mutex<Vec<u64>>,
     /// The terms are in the book.
@@ -58,8 +64,7 @@ impl Shared {
         Self {
             platform,
             book: RwLock::default(),
-            cursor: tokio::sync::Mutex::default(),
-            freshness: Mutex::default(),
+            as_of: Mutex::default(),
             positions: Mutex::default(),
             terms_known: Stage::default(),
             feed_fixed: Stage::default(),
@@ -72,6 +77,15 @@ impl Shared {
     /// Never held across an await.
     pub fn book(&self) -> RwLockReadGuard<'_, Book> {
         self.book.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Everything before this is in the figures; none before the first proof.
+    pub fn as_of(&self) -> Option<Moment> {
+        *self.as_of.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn prove_as_of(&self, moment: Moment) {
+        *self.as_of.lock().unwrap_or_else(PoisonError::into_inner) = Some(moment);
     }
 
     /// Never held across an await, and only for short: checks wait for it.

@@ -238,11 +238,7 @@ impl Place {
     fn initialise(&self, context: &Context, binaries: &Path, password: &str) -> Result<(), EngineError> {
         let begin = Instant::now();
         if self.data().exists() {
-            // Without its password it is of no use, but it may hold someone's data: that is not ours to delete.
-            return Err(self.failed(format!(
-                "{} exists, but its password is lost or it is incomplete; reset the engines",
-                self.data().display()
-            )));
+            self.set_aside(context)?;
         }
         let partial = host::partial_folder(&self.data());
         let secret = self.server.join("initial-password");
@@ -261,6 +257,26 @@ impl Place {
         result.map_err(|error| self.failed(error.to_string()))?;
         fs::rename(&partial, self.data()).map_err(EngineError::file(self.data()))?;
         context.progress.slow(begin, "initialised PostgreSQL");
+        Ok(())
+    }
+
+    /// Data whose password is lost: it belonged to a project folder that was deleted and made anew, as a second clone at one
+    /// place is, while root's server keeps its data elsewhere. It is of no use to us, but may be someone's: it is kept
+    /// beside, and only the last such data is, so that clones do not fill the disk.
+    fn set_aside(&self, context: &Context) -> Result<(), EngineError> {
+        if let Some(pid) = self.living_postmaster() {
+            host::signal(pid, "INT");
+            if !self.wait_gone(pid) {
+                return Err(self.failed(format!("process {pid} of an earlier project folder has its data; end it")));
+            }
+        }
+        let aside = self.server.join("data.earlier");
+        host::remove_folder(&aside)?;
+        fs::rename(self.data(), &aside).map_err(EngineError::file(&aside))?;
+        context.progress.say(format!(
+            "set the PostgreSQL data of an earlier project folder aside, as {}: its password went with that folder",
+            aside.display()
+        ));
         Ok(())
     }
 

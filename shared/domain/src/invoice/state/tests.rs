@@ -1,7 +1,10 @@
 //! The lifecycle of an issued invoice: every stage answers every command, and nothing is lost or invented on the way.
 
+use super::decide::MAX_PAYMENT_MINOR;
 use super::*;
-use crate::credit_note::{CreditLine, draft};
+use crate::credit_note::{CreditLine, CreditNote, draft};
+use crate::journal::JournalEvent;
+use crate::money::Currency;
 use proptest::prelude::*;
 
 fn usd(minor: i64) -> Money {
