@@ -149,14 +149,10 @@ async fn lines_inside(
 }
 
 /// The newest party of each tenant. One that is not there, or was erased, is known by the tenant's id alone.
-pub async fn parties(
-    connection: &mut PgConnection,
-    tenants: &[&str],
-) -> anyhow::Result<HashMap<TenantId, Party>> {
+pub async fn parties(connection: &mut PgConnection, tenants: &[&str]) -> anyhow::Result<HashMap<TenantId, Party>> {
     const PARTIES: &str = "SELECT DISTINCT ON (tenant_id) tenant_id, document FROM party WHERE tenant_id = ANY($1) \
         ORDER BY tenant_id, version DESC";
-    let rows: Vec<(String, Option<String>)> =
-        sqlx::query_as(PARTIES).bind(tenants).fetch_all(connection).await?;
+    let rows: Vec<(String, Option<String>)> = sqlx::query_as(PARTIES).bind(tenants).fetch_all(connection).await?;
     let mut parties = HashMap::new();
     for (tenant, document) in rows {
         if let Some(document) = document {

@@ -39,9 +39,7 @@ impl Waiting {
 pub fn invoiced(charges: &[StoredCharge], invoice: &Invoice, at: DateTime<Utc>) -> anyhow::Result<Vec<Decided>> {
     let on_it: BTreeSet<&ChargeId> = invoice.charges().collect();
     let on_it = charges.iter().filter(|it| on_it.contains(&it.state.charge.id));
-    on_it
-        .map(|it| Ok(Decided { event: it.state.take(&invoice.id, at)?, expected_version: it.version }))
-        .collect()
+    on_it.map(|it| Ok(Decided { event: it.state.take(&invoice.id, at)?, expected_version: it.version })).collect()
 }
 
 /// Issues an invoice of charges alone, in a transaction of the tenant that holds the journal's lock. Answers it with the
@@ -87,4 +85,3 @@ pub async fn invoice_now(
 pub async fn next_number(context: &Context, tx: &mut Tx) -> anyhow::Result<u64> {
     Ok(u64::try_from(journal::take_numbers(tx, &context.settings.series, 1).await?)?)
 }
-

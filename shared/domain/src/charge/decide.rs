@@ -61,9 +61,7 @@ impl ChargeState {
     /// It is not asked. None when it is withdrawn already.
     pub fn withdraw(&self, at: DateTime<Utc>) -> Result<Option<JournalEvent>, ChargeError> {
         match (&self.invoice, self.stage) {
-            (Some(invoice), _) => {
-                Err(ChargeError::Invoiced { id: self.charge.id.clone(), invoice: invoice.clone() })
-            }
+            (Some(invoice), _) => Err(ChargeError::Invoiced { id: self.charge.id.clone(), invoice: invoice.clone() }),
             (None, ChargeStage::Withdrawn) => Ok(None),
             (None, _) => Ok(Some(JournalEvent::ChargeWithdrawn(ChargeWithdrawn {
                 tenant_id: self.charge.tenant.clone(),

@@ -85,7 +85,8 @@ impl NewCharge {
         let positive = |field: &str, value: Decimal| match value > Decimal::ZERO {
             true => Ok(value),
             false => {
-                let way_out = "send what is charged as a positive number; what was charged is given back by a credit note";
+                let way_out =
+                    "send what is charged as a positive number; what was charged is given back by a credit note";
                 Err(FieldError::new(field, "is not above zero", way_out))
             }
         };
@@ -122,7 +123,9 @@ impl NewCharge {
         };
         match (self.period, self.date) {
             (Some(period), None) if !period.is_empty() => Ok(period),
-            (Some(_), None) => Err(FieldError::new("/period/end", "is not after its start", "let the period end later")),
+            (Some(_), None) => {
+                Err(FieldError::new("/period/end", "is not after its start", "let the period end later"))
+            }
             (Some(_), Some(_)) => Err(FieldError::new("/date", "stands beside a period", "send one of them")),
             (None, Some(date)) => day(date).map_err(outside),
             (None, None) => day_of(to.at, to.zone).and_then(day).map_err(outside),

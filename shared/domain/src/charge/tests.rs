@@ -39,7 +39,10 @@ fn a_charge_is_a_positive_amount_that_is_rounded_once() {
     check(r#"{"description": "Both", "amount": "1", "quantity": "1"}"#, Err("/amount"));
     check(r#"{"description": "Neither"}"#, Err("/amount"));
     check(r#"{"description": " ", "amount": "1"}"#, Err("/description"));
-    check(r#"{"description": "Huge", "quantity": "999999999999999", "unit_amount": "999999999999999"}"#, Err("/quantity"));
+    check(
+        r#"{"description": "Huge", "quantity": "999999999999999", "unit_amount": "999999999999999"}"#,
+        Err("/quantity"),
+    );
 }
 
 #[test]

@@ -102,7 +102,8 @@ impl Simulation<'_> {
         };
         let charge = |(index, new): (usize, &crate::charge::NewCharge)| {
             let id = ChargeId::parse(&format!("chg_{place}_{}", index + 1))?;
-            let below = |fault: FieldError| FieldError { field: field(&format!("/charges/{index}{}", fault.field)), ..fault };
+            let below =
+                |fault: FieldError| FieldError { field: field(&format!("/charges/{index}{}", fault.field)), ..fault };
             new.charge(id, &to).map_err(below)
         };
         input.charges.iter().enumerate().map(charge).collect()
@@ -153,7 +154,8 @@ impl Simulation<'_> {
     ) -> Result<(), FieldError> {
         let index = self.charges.find(&input.charge).ok_or_else(|| {
             let reason = format!("{} is no charge at that instant", input.charge);
-            let way_out = "its id is chg_, its command's place in the timeline, and its own place there from 1: chg_0_1";
+            let way_out =
+                "its id is chg_, its command's place in the timeline, and its own place there from 1: chg_0_1";
             FieldError::new(format!("/timeline/{place}/withdraw_charge/charge"), reason, way_out)
         })?;
         let state = &mut self.charges.list[index];

@@ -112,9 +112,10 @@ impl<'p> Simulation<'p> {
         let own = key(course);
         let mut charges = self.charges.pending_for(course);
         charges.retain(|charge| {
-            let mut others = self.courses.iter().filter(|other| {
-                charge.is_for(&other.state.tenant, &other.state.id, other.state.currency)
-            });
+            let mut others = self
+                .courses
+                .iter()
+                .filter(|other| charge.is_for(&other.state.tenant, &other.state.id, other.state.currency));
             !others.any(|other| key(other).is_some_and(|other| own.as_ref().is_some_and(|own| other < *own)))
         });
         charges

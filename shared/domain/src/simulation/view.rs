@@ -121,7 +121,11 @@ fn billed(course: &Course<'_>, period: &ServedPeriod) -> Result<Money, FieldErro
 }
 
 /// What the moment that waits would be invoiced. Of several that wait only the first is drafted, as for real.
-fn draft(simulation: &Simulation<'_>, course: &Course<'_>, as_of: DateTime<Utc>) -> Result<Option<Invoice>, FieldError> {
+fn draft(
+    simulation: &Simulation<'_>,
+    course: &Course<'_>,
+    as_of: DateTime<Utc>,
+) -> Result<Option<Invoice>, FieldError> {
     let waits = course.next.as_ref().filter(|next| next.moment.revision == 0 && next.moment.at <= as_of);
     let charges = simulation.charges_shown(course, as_of);
     waits.map(|next| Ok(course.draft(&next.moment, as_of, &charges)?.invoice)).transpose()

@@ -51,12 +51,7 @@ struct Change<'a> {
 }
 
 impl<'a> Change<'a> {
-    fn of(
-        recorded: &'a Recorded,
-        tenant: &'a TenantId,
-        charge: &'a ChargeId,
-        invoice: Option<&'a InvoiceId>,
-    ) -> Self {
+    fn of(recorded: &'a Recorded, tenant: &'a TenantId, charge: &'a ChargeId, invoice: Option<&'a InvoiceId>) -> Self {
         Self { recorded, tenant, charge, invoice }
     }
 

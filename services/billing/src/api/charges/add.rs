@@ -166,7 +166,9 @@ async fn check_subscription(tx: &mut Tx, id: &SubscriptionId, asked: &NewCharges
     let catalogue = Catalogue::load(tx).await.map_err(Problem::internal)?;
     let next = candidate(&catalogue, &row).map_err(Problem::unprocessable)?;
     let next = next.ok_or_else(|| {
-        Problem::conflict("the subscription has ended and is billed to its end; leave it out, or invoice the charge now")
+        Problem::conflict(
+            "the subscription has ended and is billed to its end; leave it out, or invoice the charge now",
+        )
     })?;
     if next.subscription.currency != asked.currency {
         let reason = format!("is not {}, which the subscription is billed in", next.subscription.currency);

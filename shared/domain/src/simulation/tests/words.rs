@@ -143,7 +143,9 @@ fn number(number: Decimal) -> String {
 /// `acme is charged once: 35.00 for "Handbook"`.
 pub fn charges(add: &AddChargesInput) -> String {
     let one = |charge: &NewCharge| {
-        let of_units = charge.unit_amount.map(|unit| format!("{} x {}", number(charge.quantity.unwrap_or(Decimal::ONE)), number(unit)));
+        let of_units = charge
+            .unit_amount
+            .map(|unit| format!("{} x {}", number(charge.quantity.unwrap_or(Decimal::ONE)), number(unit)));
         format!("{} for {:?}", of_units.or(charge.amount.map(number)).unwrap_or_default(), charge.description)
     };
     let each = add.charges.iter().map(one).collect::<Vec<_>>().join(", ");
