@@ -5,7 +5,6 @@ use super::*;
 use crate::charge::ChargeStage;
 use crate::invoice::{Invoice, InvoiceLine, LineKind, verify};
 use crate::money::Money;
-use crate::period::Period;
 use chrono::{DateTime, Duration, SecondsFormat, Utc};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -133,6 +132,11 @@ fn simulate_the_rest(mut document: Value) -> Option<(Value, SimulationResult)> {
     None
 }
 
+/// Where the period begins that a line is about.
+fn begin(line: &InvoiceLine) -> DateTime<Utc> {
+    line.lineage.period_start.unwrap_or(line.period.start)
+}
+
 fn check_view(view: &View) {
     let mut subtotals: BTreeMap<&str, Vec<Money>> = BTreeMap::new();
     for invoice in view.invoices.iter().map(AsRef::as_ref).chain(&view.drafts) {
@@ -166,15 +170,17 @@ fn check_view(view: &View) {
         let issued = subtotals.remove(state.id.as_str()).unwrap_or_default();
         let lines = view.invoices.iter().filter(|invoice| invoice.subscription.as_ref() == Some(&state.id));
         let is_shown = |line: &&InvoiceLine| {
-            let holds = |full: Period| full.start <= line.period.start && line.period.end <= full.end;
-            subscription.periods.iter().any(|period| holds(period.full))
+            let holds = |it: &PeriodView| it.served.start <= begin(line) && line.period.end <= it.full.end;
+            subscription.periods.iter().any(holds)
         };
         let ahead: Vec<_> = lines
             .flat_map(|invoice| &invoice.lines)
             .filter(|line| line.kind != LineKind::OneOff && !is_shown(line))
             .collect();
+        // Or it was billed for what a later decision took away, and is given back.
+        let is_taken_away = |line: &&InvoiceLine| !state.is_active(begin(line));
         assert!(
-            ahead.iter().all(|line| line.period.start >= reached),
+            ahead.iter().all(|line| line.period.start >= reached || is_taken_away(line)),
             "{} is billed something about no period",
             state.id
         );
