@@ -3,6 +3,7 @@
 use super::course::{Course, at_command};
 use super::document::{AddChargesInput, WithdrawChargeInput};
 use super::run::Simulation;
+use super::work::{Exhausted, Work};
 use crate::charge::{Charge, ChargeStage, ChargeState, ChargedTo, MAX_AT_ONCE};
 use crate::error::FieldError;
 use crate::id::ChargeId;
@@ -11,6 +12,7 @@ use crate::journal::{InvoiceSettings, JournalEvent};
 use crate::subscription::{InvoiceTiming, SubscriptionError};
 use crate::tax::TaxTerms;
 use chrono::{DateTime, Utc};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 #[derive(Clone, Default)]
@@ -21,19 +23,22 @@ pub(super) struct Charges {
 
 impl Charges {
     /// Those that the next invoice of a subscription takes, if it is the first one that comes.
-    pub fn pending_for(&self, course: &Course<'_>) -> Vec<Charge> {
+    pub fn pending_for(&self, course: &Course<'_>, work: &Work) -> Result<Vec<Charge>, Exhausted> {
+        work.scan(self.list.len())?;
         let state = &course.state;
         let pending = self.list.iter().filter(|it| it.stage == ChargeStage::Pending).map(|it| &it.charge);
-        pending.filter(|charge| charge.is_for(&state.tenant, &state.id, state.currency)).cloned().collect()
+        Ok(pending.filter(|charge| charge.is_for(&state.tenant, &state.id, state.currency)).cloned().collect())
     }
 
     /// Those that stand on an issued invoice wait no more.
     pub fn issued(&mut self, invoice: &Invoice, at: DateTime<Utc>) {
-        for id in invoice.charges() {
-            for state in self.list.iter_mut().filter(|state| state.charge.id == *id) {
-                if let Ok(event) = state.take(&invoice.id, at) {
-                    *state = state.clone().evolve(&event);
-                }
+        let on_it: BTreeSet<&ChargeId> = invoice.charges().collect();
+        if on_it.is_empty() {
+            return;
+        }
+        for state in self.list.iter_mut().filter(|state| on_it.contains(&state.charge.id)) {
+            if let Ok(event) = state.take(&invoice.id, at) {
+                *state = state.clone().evolve(&event);
             }
         }
     }
@@ -55,6 +60,7 @@ impl Simulation<'_> {
         input: &AddChargesInput,
     ) -> Result<(), FieldError> {
         let charges = self.charges_of(place, now, input)?;
+        self.prepared.work.spend(charges.len()).map_err(|error| at_command(place, "/add_charges", error))?;
         match input.invoice {
             InvoiceTiming::Next => self.charges.list.extend(charges.into_iter().map(ChargeState::new)),
             InvoiceTiming::Now => {

@@ -9,6 +9,7 @@ use super::document::{StartInput, TimelineEntry};
 use super::prepare::Prepared;
 use super::receivables::Receivables;
 use super::wallets::{Ending, Wallets};
+use super::work::Exhausted;
 use crate::charge::Charge;
 use crate::credit::CreditError;
 use crate::error::FieldError;
@@ -70,7 +71,9 @@ impl<'p> Simulation<'p> {
 
     /// Everything up to an instant, inclusive. To go there in two steps is the same as in one.
     pub fn advance(&mut self, until: DateTime<Utc>) -> Result<(), FieldError> {
-        while let Some((at, next)) = self.next().filter(|(at, _)| *at <= until) {
+        loop {
+            self.look_ahead()?;
+            let Some((at, next)) = self.next().filter(|(at, _)| *at <= until) else { return Ok(()) };
             self.now = Some(at);
             match next {
                 Next::Command(place) => {
@@ -82,7 +85,14 @@ impl<'p> Simulation<'p> {
                 Next::Ending(ending) => self.wallets.end(ending).map_err(|error| at_wallets(&error))?,
             }
         }
-        Ok(())
+    }
+
+    /// Takes the steps of finding what happens next, and of doing it with credits and receivables.
+    fn look_ahead(&self) -> Result<(), FieldError> {
+        let followed = if self.prepared.follows_payments { self.receivables.weight() } else { 0 };
+        let work = &self.prepared.work;
+        let taken = work.scan(self.courses.len() + 2 * self.wallets.weight()).and_then(|()| work.spend(1 + followed));
+        taken.map_err(|exhausted| exhausted.at("/timeline"))
     }
 
     /// What happens next. Of one instant a command is first, then dunning, then what is closed, then the grants that end.
@@ -90,7 +100,7 @@ impl<'p> Simulation<'p> {
         let place = self.prepared.order.get(self.commands_done).copied();
         let command = place.map(|place| (self.document.timeline[place].at, Next::Command(place)));
         let closing = self.next_closing().map(|(index, at)| (at, Next::Closing(index)));
-        let ending = self.wallets.next_ending(self.now, |tenant, expiry| self.is_unbilled(tenant, expiry));
+        let ending = self.wallets.next_ending(self.now, || self.unbilled_from());
         let ending = ending.map(|ending| (ending.at, Next::Ending(ending)));
         let dunning = if self.prepared.follows_payments { self.receivables.next_at() } else { None };
         let dunning = dunning.map(|at| (at, Next::Dunning));
@@ -103,14 +113,15 @@ impl<'p> Simulation<'p> {
     }
 
     /// The charges that the draft of a subscription shows: those that no other of its tenant's invoices takes before.
-    pub fn charges_shown(&self, course: &Course<'_>, until: DateTime<Utc>) -> Vec<Charge> {
+    pub fn charges_shown(&self, course: &Course<'_>, until: DateTime<Utc>) -> Result<Vec<Charge>, Exhausted> {
         let key = |course: &Course<'_>| {
             let next = course.next.as_ref().filter(|next| next.moment.at <= until)?;
             let id = course.state.id.clone();
             Some((next.at, next.moment.revision > 0, next.wave, id))
         };
         let own = key(course);
-        let mut charges = self.charges.pending_for(course);
+        let mut charges = self.charges.pending_for(course, &self.prepared.work)?;
+        self.prepared.work.spend(charges.len().saturating_mul(self.courses.len()))?;
         charges.retain(|charge| {
             let mut others = self
                 .courses
@@ -118,14 +129,19 @@ impl<'p> Simulation<'p> {
                 .filter(|other| charge.is_for(&other.state.tenant, &other.state.id, other.state.currency));
             !others.any(|other| key(other).is_some_and(|other| own.as_ref().is_some_and(|own| other < *own)))
         });
-        charges
+        Ok(charges)
     }
 
-    /// Whether something that was due up to an instant waits for its invoice.
-    fn is_unbilled(&self, tenant: &TenantId, until: DateTime<Utc>) -> bool {
-        let of_tenant = self.courses.iter().filter(|course| course.state.tenant == *tenant);
-        let mut next = of_tenant.filter_map(|course| course.next.as_ref());
-        next.any(|next| next.moment.revision == 0 && next.moment.at <= until)
+    /// By tenant the first moment that waits for its invoice.
+    fn unbilled_from(&self) -> HashMap<&TenantId, DateTime<Utc>> {
+        let mut first: HashMap<&TenantId, DateTime<Utc>> = HashMap::new();
+        for course in &self.courses {
+            if let Some(next) = course.next.as_ref().filter(|next| next.moment.revision == 0) {
+                let known = first.entry(&course.state.tenant).or_insert(next.moment.at);
+                *known = next.moment.at.min(*known);
+            }
+        }
+        first
     }
 
     /// The course whose moment is closed next. Of one instant: wave by wave, by tenant and subscription, then corrections.
@@ -146,7 +162,7 @@ impl<'p> Simulation<'p> {
             let reason = format!("the document has more than {MAX_MOMENTS} bill moments");
             return Err(course.refused(format!("{reason}; {way_out}")));
         }
-        let charges = self.charges.pending_for(course);
+        let charges = self.charges.pending_for(course, &self.prepared.work).map_err(|error| course.refused(error))?;
         let issued = course.close(&mut self.numbers, &mut self.wallets, &charges)?;
         if let Some(invoice) = &issued {
             self.charges.issued(invoice, invoice.finalized_at.unwrap_or_default());
