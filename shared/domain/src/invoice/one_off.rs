@@ -86,6 +86,7 @@ pub(super) fn one_off_line(charge: &Charge) -> Result<InvoiceLine, InvoiceError>
         already_billed: None,
         discounts: Vec::new(),
         already_discounted: Vec::new(),
+        already_taxed: Vec::new(),
         tax_category: charge.tax_category.clone(),
         explanation,
         lineage: lineage(charge),

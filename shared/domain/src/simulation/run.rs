@@ -229,7 +229,7 @@ impl<'p> Simulation<'p> {
         };
         let counts =
             |it: &&Arc<Invoice>| it.subscription.as_ref() == Some(&subscription) && !self.receivables.is_voided(&it.id);
-        let lines = self.issued.iter().filter(counts).flat_map(|it| &it.lines).filter_map(BilledLine::of).collect();
+        let lines = self.issued.iter().filter(counts).flat_map(|it| BilledLine::of(it)).collect();
         if let Some(index) = self.by_id.get(&subscription) {
             self.courses[*index].lines = lines;
         }

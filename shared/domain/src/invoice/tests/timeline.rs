@@ -94,7 +94,7 @@ impl Ledger {
             figures(&[("calls", &format!("{}", seconds / 7000 % 250))]).into_values().next().unwrap()
         };
         let usage = moment.usage.iter().map(|need| (need.clone(), figure(need))).collect();
-        let billed: Vec<BilledLine> = self.lines.iter().filter_map(BilledLine::of).collect();
+        let billed: Vec<BilledLine> = self.lines.iter().filter_map(BilledLine::untaxed).collect();
         let invoice = assemble(&BillInput {
             subscription: &self.state,
             plans: &self.plans,
