@@ -240,7 +240,8 @@ mod of_the_whole_path {
     use super::{LogChoice, has_kafka};
     mod rules {
         pub use crate::billing::{
-            closing, commitment, dimensions, finance, held, late, lifecycle, once, payments, terms, wallets, what_if,
+            closing, commitment, dimensions, finance, held, late, lifecycle, migrations, once, payments, terms,
+            wallets, what_if,
         };
         pub use crate::events::{answers, counting, failures, pages, poison, status, values, window, windows_of_usage};
         pub use crate::quota::{checks, onboarding, policy, signals};
@@ -336,6 +337,9 @@ mod of_the_whole_path {
         late {
             late_usage_is_an_adjustment_of_the_next_invoice
             late_usage_after_the_end_gets_its_own_document
+        }
+        migrations {
+            a_plan_is_migrated_at_renewal_after_a_preview
         }
         lifecycle {
             a_sold_version_never_changes

@@ -30,6 +30,8 @@ pub struct Context {
     pub simulations: Arc<tokio::sync::Semaphore>,
     /// Wakes the worker.
     pub wake: Arc<Notify>,
+    /// A migration of a plan was asked for.
+    pub migrate: Arc<Notify>,
     /// Something about an invoice was recorded: the outbox has something to publish.
     pub recorded: Arc<Notify>,
     /// Of whom neither tenant nor plan says otherwise.
@@ -58,6 +60,7 @@ impl Context {
             one_run: tokio::sync::Mutex::new(()),
             simulations: Arc::new(tokio::sync::Semaphore::new(SIMULATIONS)),
             wake: Arc::new(Notify::new()),
+            migrate: Arc::default(),
             recorded: Arc::default(),
             dunning,
             seen: Mutex::default(),

@@ -6,6 +6,7 @@ mod deciding;
 mod events;
 mod invoice;
 mod invoices;
+mod migrations;
 mod payments;
 mod plans;
 mod runs;
@@ -31,6 +32,8 @@ pub fn routes(context: Arc<Context>) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(plans::publish, plans::list))
         .routes(routes!(plans::show))
+        .routes(routes!(migrations::start))
+        .routes(routes!(migrations::show))
         .routes(routes!(subscriptions::start, subscriptions::list))
         .routes(routes!(subscriptions::show))
         .routes(routes!(subscriptions::cancel))

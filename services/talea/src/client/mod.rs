@@ -5,5 +5,6 @@ pub mod billing;
 pub mod dead_letters;
 mod http;
 pub mod invoices;
+pub mod plans;
 pub(crate) mod table;
 pub mod usage;

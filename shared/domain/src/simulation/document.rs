@@ -12,8 +12,8 @@ use crate::party::Party;
 use crate::period::{Alignment, TimeZone};
 use crate::plan::PlanVersion;
 use crate::subscription::{
-    AddAddOn, ChangePlan, ChangeQuantity, EffectiveAt, InvoiceTiming, OverridePrice, Pause, Proration, Quantities,
-    Reactivate, RemoveAddOn, TrialUsage,
+    AddAddOn, ChangePlan, ChangeQuantity, EffectiveAt, InvoiceTiming, MigrationTerms, OverridePrice, Pause, Proration,
+    Quantities, Reactivate, RemoveAddOn, TrialUsage,
 };
 use crate::tax::{TaxProfile, TaxSettings};
 use chrono::{DateTime, Utc};
@@ -165,6 +165,9 @@ pub struct TimelineEntry {
     pub grant_credit: Option<GrantInput>,
     #[serde(default)]
     pub top_up: Option<TopUpInput>,
+    /// Every subscription of a plan that it fits.
+    #[serde(default)]
+    pub migrate_plan: Option<MigrationTerms>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -16,6 +16,7 @@ mod course;
 mod document;
 mod entry;
 mod held;
+mod migrations;
 mod parse;
 mod prepare;
 mod receivables;
@@ -30,6 +31,7 @@ pub use document::{
     MeterInput, PhaseInput, SimulationDocument, StartInput, TenantInput, TimelineEntry, TopUpInput, TrialInput,
     UsageInput, WalletInput,
 };
+pub use migrations::{BlockedView, MigrationView, MovedView};
 pub use parse::{MAX_DOCUMENT_BYTES, parse};
 pub use prepare::{MAX_AS_OF, MAX_COMMANDS, MAX_METERS, MAX_PLANS, MAX_TENANTS, MAX_USAGE};
 pub use result::{

@@ -1,5 +1,6 @@
 //! What a simulation answers: `schemas/simulation-result.v1.schema.json`. Same document, same bytes.
 
+use super::migrations::MigrationView;
 use crate::credit::{GrantState, LedgerTransaction, TopUpOrder, Units, Wallet};
 use crate::credit_note::CreditNote;
 use crate::dunning::DunningStepReached;
@@ -53,6 +54,9 @@ pub struct View {
     /// In the document's order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub wallets: Vec<WalletView>,
+    /// Of plans to other versions, in their order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub migrations: Vec<MigrationView>,
 }
 
 /// A wallet, and how it came to what it holds.

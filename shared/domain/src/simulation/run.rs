@@ -5,6 +5,7 @@ use super::SimulationDocument;
 use super::changes::resolved;
 use super::course::{Course, at_command};
 use super::document::{StartInput, TimelineEntry};
+use super::migrations::MigrationView;
 use super::prepare::Prepared;
 use super::receivables::Receivables;
 use super::wallets::{Ending, Wallets};
@@ -45,6 +46,8 @@ pub(super) struct Simulation<'p> {
     /// Commands that are done, in the order of their instants.
     commands_done: usize,
     pub receivables: Receivables,
+    /// In the order of their instants.
+    pub migrations: Vec<MigrationView>,
 }
 
 impl<'p> Simulation<'p> {
@@ -61,6 +64,7 @@ impl<'p> Simulation<'p> {
             closed: 0,
             commands_done: 0,
             receivables: Receivables::default(),
+            migrations: Vec::new(),
         }
     }
 
@@ -160,6 +164,9 @@ impl<'p> Simulation<'p> {
         }
         if let Some(input) = &entry.grant_credit {
             self.wallets.grant(place, input, entry.at)?;
+        }
+        if let Some(terms) = &entry.migrate_plan {
+            self.migrate(place, entry.at, terms)?;
         }
         if let Some(input) = &entry.top_up {
             self.wallets.top_up(place, input, entry.at)?;
