@@ -7,6 +7,9 @@ use crate::subscription::MigrationTerms;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+/// How often a change looks at all terms of its subscription until it is decided.
+const DECISION_LOOKS: usize = 6;
+
 /// What a migration did.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MigrationView {
@@ -43,7 +46,16 @@ impl Simulation<'_> {
             return Err(FieldError { field: format!("/timeline/{place}/migrate_plan{}", fault.field), ..fault });
         }
         let (mut moved, mut blocked) = (Vec::new(), Vec::new());
-        for course in self.courses.iter_mut().filter(|course| terms.is_about(&course.state, at)) {
+        let named = terms.tenants.len() + terms.subscriptions.len();
+        for course in &mut self.courses {
+            // Its last plan, and whether it is named.
+            course.look(1)?;
+            course.spend(named / 64)?;
+            if !terms.is_about(&course.state, at) {
+                continue;
+            }
+            // Before, after, and what is billed already.
+            course.look(DECISION_LOOKS)?;
             let subscription = course.state.id.clone();
             match terms.migrate(&course.state, self.prepared, course.progress.until, at, at) {
                 Ok(done) => {

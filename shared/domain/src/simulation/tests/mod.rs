@@ -9,6 +9,7 @@ mod receivables;
 mod refusals;
 mod wallets;
 mod words;
+mod work;
 
 use super::*;
 use std::path::{Path, PathBuf};
