@@ -340,6 +340,7 @@ mod of_the_whole_path {
         }
         migrations {
             a_plan_is_migrated_at_renewal_after_a_preview
+            a_migration_goes_on_where_it_was_killed
         }
         lifecycle {
             a_sold_version_never_changes

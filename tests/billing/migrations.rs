@@ -1,9 +1,15 @@
 //! A plan's subscriptions, moved to a new version of it together.
 
 use super::support::{document, invoices, lines, open, subscribe};
+use crate::harness::stage::start;
 use crate::harness::{LogChoice, Stage, TestServer, eventually};
 use reqwest::Method;
 use serde_json::{Value, json};
+use talea_domain::id::{PlanMigrationId, SubscriptionId, TenantId};
+use talea_domain::journal::JournalEvent;
+use talea_domain::subscription::{MigrationPlace, MigrationTerms, PlanMigrationAdvanced, PlanMigrationStarted};
+use talea_domain::tenant::TenantScope;
+use talea_platform::journal::{Decision, append};
 
 const PATH: &str = "/v1/plans/advance/migrations";
 
@@ -84,4 +90,56 @@ pub async fn a_plan_is_migrated_at_renewal_after_a_preview(log: LogChoice) {
     let wrong = server.post(PATH, &json!({ "to_version": 7 })).await;
     assert_eq!((wrong.status, &wrong.json()["errors"][0]["field"]), (400, &"/to_version".into()));
     assert_eq!(server.get(&format!("{PATH}/mig_none"), &[]).await.status, 404);
+}
+
+/// Killed between two pages, it goes on after the last one that was recorded: nobody is moved twice, nobody is left out.
+pub async fn a_migration_goes_on_where_it_was_killed(log: LogChoice) {
+    let stage = Stage::new(log).await;
+    for tenant in ["acme", "beta", "gamma"] {
+        stage.tenant(tenant).await;
+    }
+    let server = stage.serve().await;
+    open(&server).await;
+    let mut ids = Vec::new();
+    for tenant in ["acme", "beta", "gamma"] {
+        ids.push(subscribe(&server, tenant, "advance", "2026-10-01", "").await);
+    }
+    let mut dearer = server.get("/v1/plans/advance", &[]).await.ok();
+    dearer["prices"][0]["model"]["amount"]["USD"] = "62".into();
+    server.post("/v1/plans", &dearer).await.ok();
+    server.kill9().await;
+
+    // What a process had recorded that died after a page that ended with acme.
+    let id = PlanMigrationId::parse("mig_killed").expect("an id");
+    let terms: MigrationTerms =
+        serde_json::from_value(json!({ "plan": "advance", "to_version": 2 })).expect("terms of a migration");
+    let after = MigrationPlace {
+        tenant: TenantId::parse("acme").expect("a tenant"),
+        subscription: SubscriptionId::parse(&ids[0]).expect("an id"),
+    };
+    let started = PlanMigrationStarted { id: id.clone(), terms, asked_at: start() };
+    let advanced = PlanMigrationAdvanced { migration_id: id, moved: 1, blocked: Vec::new(), after: Some(after) };
+    let events = [JournalEvent::PlanMigrationStarted(started), JournalEvent::PlanMigrationAdvanced(advanced)];
+    let decision = |event| Decision {
+        tenant: TenantScope::Global,
+        expected_version: None,
+        event,
+        effective_at: start(),
+        recorded_at: start(),
+        actor: "test".to_owned(),
+        idempotency_key: None,
+    };
+    let mut tx = stage.pools.worker.begin().await.expect("begins");
+    append(&mut tx, events.map(decision).to_vec()).await.expect("is recorded");
+    tx.commit().await.expect("commits");
+
+    let server = stage.serve().await;
+    let state = done(&server, "mig_killed").await;
+    assert_eq!((&state["moved"], &state["blocked_count"]), (&3.into(), &0.into()), "{state}");
+    let mut changes = Vec::new();
+    for id in &ids {
+        let subscription = server.get(&format!("/v1/subscriptions/{id}"), &[]).await.ok();
+        changes.push(subscription["changes"].as_array().map_or(0, Vec::len));
+    }
+    assert_eq!(changes, [0, 1, 1], "it begins after the page that was recorded");
 }

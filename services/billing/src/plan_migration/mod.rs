@@ -1,4 +1,4 @@
-//! Subscriptions of a plan, moved to another version of it together: [`preview`] shows what would become of each, [`work`] moves
+//! Subscriptions of a plan, moved to another version of it together: [`mod@preview`] shows what would become of each, [`work`] moves
 //! them, page by page in the background. Which ones, and how each is changed, is the domain's own decision.
 
 mod preview;
