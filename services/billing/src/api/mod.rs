@@ -2,6 +2,7 @@
 
 mod corrections;
 mod coupons;
+mod credit_notes;
 mod deciding;
 mod events;
 mod invoice;
@@ -9,6 +10,7 @@ mod invoices;
 mod migrations;
 mod payments;
 mod plans;
+mod printed;
 mod runs;
 mod simulations;
 mod subscriptions;
@@ -63,7 +65,8 @@ pub fn routes(context: Arc<Context>) -> OpenApiRouter {
         .routes(routes!(corrections::void))
         .routes(routes!(corrections::write_off))
         .routes(routes!(corrections::credit, corrections::list))
-        .routes(routes!(corrections::show))
+        .routes(routes!(credit_notes::list))
+        .routes(routes!(credit_notes::show))
         .routes(routes!(terms::open_credit))
         .routes(routes!(terms::show, terms::set))
         .with_state(context)
