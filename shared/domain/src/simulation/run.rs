@@ -195,7 +195,7 @@ impl<'p> Simulation<'p> {
             return;
         };
         let counts = |it: &&Arc<Invoice>| it.subscription == subscription && !self.receivables.is_voided(&it.id);
-        let lines = self.issued.iter().filter(counts).flat_map(|it| &it.lines).map(BilledLine::from).collect();
+        let lines = self.issued.iter().filter(counts).flat_map(|it| BilledLine::of(it)).collect();
         if let Some(index) = self.by_id.get(&subscription) {
             self.courses[*index].lines = lines;
         }
