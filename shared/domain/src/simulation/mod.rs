@@ -31,8 +31,8 @@ mod work;
 
 pub use document::{
     CancelInput, CreditNoteInput, DEFAULT_DUE_DAYS, DEFAULT_GRACE_HOURS, DEFAULT_ISSUER, DEFAULT_SERIES, GrantInput,
-    MeterInput, PhaseInput, SimulationDocument, StartInput, TenantInput, TimelineEntry, TopUpInput, TrialInput,
-    UsageInput, WalletInput,
+    PhaseInput, SimulationDocument, StartInput, TenantInput, TimelineEntry, TopUpInput, TrialInput, UsageInput,
+    WalletInput,
 };
 pub use migrations::{BlockedView, MigrationView, MovedView};
 pub use parse::{MAX_DOCUMENT_BYTES, parse};
