@@ -11,6 +11,7 @@ pub use payload::{
     TopicCreated,
 };
 
+use crate::charge::{Charge, ChargeInvoiced, ChargeWithdrawn};
 use crate::credit::{
     CreditConsumed, CreditExpired, CreditGranted, CreditReturned, CreditRolledOver, TopUpChanged, TopUpOrder, Wallet,
 };
@@ -111,6 +112,12 @@ pub enum JournalEvent {
     PlanMigrationStarted(PlanMigrationStarted),
     #[serde(rename = "plan.migration_advanced.v1")]
     PlanMigrationAdvanced(PlanMigrationAdvanced),
+    #[serde(rename = "charge.added.v1")]
+    ChargeAdded(Charge),
+    #[serde(rename = "charge.withdrawn.v1")]
+    ChargeWithdrawn(ChargeWithdrawn),
+    #[serde(rename = "charge.invoiced.v1")]
+    ChargeInvoiced(ChargeInvoiced),
 }
 
 /// The one thing whose history a decision continues. Versions count from 1 in each stream of each tenant.
@@ -177,6 +184,9 @@ impl JournalEvent {
             Self::TaxProfileChanged(_) => "tenant.tax_profile_changed.v1",
             Self::PlanMigrationStarted(_) => "plan.migration_started.v1",
             Self::PlanMigrationAdvanced(_) => "plan.migration_advanced.v1",
+            Self::ChargeAdded(_) => "charge.added.v1",
+            Self::ChargeWithdrawn(_) => "charge.withdrawn.v1",
+            Self::ChargeInvoiced(_) => "charge.invoiced.v1",
         }
     }
 
@@ -221,6 +231,9 @@ impl JournalEvent {
             Self::CreditReturned(returned) => ("wallet", returned.wallet_id.to_string()),
             Self::TopUpChanged(changed) => ("wallet", changed.wallet_id.to_string()),
             Self::CreditTopUpOrdered(order) => ("wallet", order.wallet.to_string()),
+            Self::ChargeAdded(charge) => ("charge", charge.id.to_string()),
+            Self::ChargeWithdrawn(it) => ("charge", it.charge_id.to_string()),
+            Self::ChargeInvoiced(it) => ("charge", it.charge_id.to_string()),
         };
         Stream { kind, id }
     }
@@ -266,6 +279,9 @@ impl JournalEvent {
             Self::TaxProfileChanged(payload) => serde_json::to_string(payload),
             Self::PlanMigrationStarted(payload) => serde_json::to_string(payload),
             Self::PlanMigrationAdvanced(payload) => serde_json::to_string(payload),
+            Self::ChargeAdded(payload) => serde_json::to_string(payload),
+            Self::ChargeWithdrawn(payload) => serde_json::to_string(payload),
+            Self::ChargeInvoiced(payload) => serde_json::to_string(payload),
         }
     }
 

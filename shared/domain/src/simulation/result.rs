@@ -1,6 +1,7 @@
 //! What a simulation answers: `schemas/simulation-result.v1.schema.json`. Same document, same bytes.
 
 use super::migrations::MigrationView;
+use crate::charge::ChargeState;
 use crate::credit::{GrantState, LedgerTransaction, TopUpOrder, Units, Wallet};
 use crate::credit_note::CreditNote;
 use crate::dunning::DunningStepReached;
@@ -57,6 +58,9 @@ pub struct View {
     /// Of plans to other versions, in their order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub migrations: Vec<MigrationView>,
+    /// One-off charges, in the order in which they were added.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub charges: Vec<ChargeState>,
 }
 
 /// A wallet, and how it came to what it holds.

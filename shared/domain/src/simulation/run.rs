@@ -3,12 +3,15 @@
 
 use super::SimulationDocument;
 use super::changes::resolved;
+use super::charges::Charges;
 use super::course::{Course, at_command};
 use super::document::{StartInput, TimelineEntry};
 use super::migrations::MigrationView;
 use super::prepare::Prepared;
 use super::receivables::Receivables;
 use super::wallets::{Ending, Wallets};
+use super::work::Exhausted;
+use crate::charge::Charge;
 use crate::credit::CreditError;
 use crate::error::FieldError;
 use crate::id::{InvoiceId, SubscriptionId, TenantId};
@@ -33,7 +36,7 @@ enum Next {
 
 pub(super) struct Simulation<'p> {
     pub prepared: &'p Prepared,
-    document: &'p SimulationDocument,
+    pub document: &'p SimulationDocument,
     /// In the order in which they were started.
     pub courses: Vec<Course<'p>>,
     by_id: HashMap<SubscriptionId, usize>,
@@ -41,13 +44,14 @@ pub(super) struct Simulation<'p> {
     pub wallets: Wallets,
     /// The instant of what happened last.
     now: Option<DateTime<Utc>>,
-    numbers: u64,
+    pub numbers: u64,
     closed: usize,
     /// Commands that are done, in the order of their instants.
     commands_done: usize,
     pub receivables: Receivables,
     /// In the order of their instants.
     pub migrations: Vec<MigrationView>,
+    pub charges: Charges,
 }
 
 impl<'p> Simulation<'p> {
@@ -65,6 +69,7 @@ impl<'p> Simulation<'p> {
             commands_done: 0,
             receivables: Receivables::default(),
             migrations: Vec::new(),
+            charges: Charges::default(),
         }
     }
 
@@ -106,6 +111,31 @@ impl<'p> Simulation<'p> {
         [command, dunning, closing, ending].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
+    /// The course of a subscription.
+    pub fn course(&self, id: &SubscriptionId) -> Option<&Course<'p>> {
+        self.by_id.get(id).map(|index| &self.courses[*index])
+    }
+
+    /// The charges that the draft of a subscription shows: those that no other of its tenant's invoices takes before.
+    pub fn charges_shown(&self, course: &Course<'_>, until: DateTime<Utc>) -> Result<Vec<Charge>, Exhausted> {
+        let key = |course: &Course<'_>| {
+            let next = course.next.as_ref().filter(|next| next.moment.at <= until)?;
+            let id = course.state.id.clone();
+            Some((next.at, next.moment.revision > 0, next.wave, id))
+        };
+        let own = key(course);
+        let mut charges = self.charges.pending_for(course, &self.prepared.work)?;
+        self.prepared.work.spend(charges.len().saturating_mul(self.courses.len()))?;
+        charges.retain(|charge| {
+            let mut others = self
+                .courses
+                .iter()
+                .filter(|other| charge.is_for(&other.state.tenant, &other.state.id, other.state.currency));
+            !others.any(|other| key(other).is_some_and(|other| own.as_ref().is_some_and(|own| other < *own)))
+        });
+        Ok(charges)
+    }
+
     /// By tenant the first moment that waits for its invoice.
     fn unbilled_from(&self) -> HashMap<&TenantId, DateTime<Utc>> {
         let mut first: HashMap<&TenantId, DateTime<Utc>> = HashMap::new();
@@ -136,7 +166,11 @@ impl<'p> Simulation<'p> {
             let reason = format!("the document has more than {MAX_MOMENTS} bill moments");
             return Err(course.refused(format!("{reason}; {way_out}")));
         }
-        let issued = course.close(&mut self.numbers, &mut self.wallets)?;
+        let charges = self.charges.pending_for(course, &self.prepared.work).map_err(|error| course.refused(error))?;
+        let issued = course.close(&mut self.numbers, &mut self.wallets, &charges)?;
+        if let Some(invoice) = &issued {
+            self.charges.issued(invoice, invoice.finalized_at.unwrap_or_default());
+        }
         if let Some(invoice) = issued.as_ref().filter(|_| self.prepared.follows_payments) {
             let (terms, course) = (course.terms(), &*course);
             self.receivables.issued(invoice, terms).map_err(|error| course.refused(error))?;
@@ -185,16 +219,23 @@ impl<'p> Simulation<'p> {
         if let Some(input) = &entry.top_up {
             self.wallets.top_up(place, input, entry.at)?;
         }
+        if let Some(input) = &entry.add_charges {
+            self.add_charges(place, entry.at, input)?;
+        }
+        if let Some(input) = &entry.withdraw_charge {
+            self.withdraw_charge(place, entry.at, input)?;
+        }
         Ok(())
     }
 
     /// What a voided invoice billed counts as not billed.
     fn forget(&mut self, voided: &InvoiceId) {
-        let Some(subscription) = self.issued.iter().find(|it| it.id == *voided).map(|it| it.subscription.clone())
-        else {
+        let voided = self.issued.iter().find(|it| it.id == *voided);
+        let Some(subscription) = voided.and_then(|it| it.subscription.clone()) else {
             return;
         };
-        let counts = |it: &&Arc<Invoice>| it.subscription == subscription && !self.receivables.is_voided(&it.id);
+        let counts =
+            |it: &&Arc<Invoice>| it.subscription.as_ref() == Some(&subscription) && !self.receivables.is_voided(&it.id);
         let lines = self.issued.iter().filter(counts).flat_map(|it| BilledLine::of(it)).collect();
         if let Some(index) = self.by_id.get(&subscription) {
             self.courses[*index].lines = lines;

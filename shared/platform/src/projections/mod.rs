@@ -5,6 +5,7 @@
 
 mod api_keys;
 mod catalogue;
+mod charges;
 mod credit_notes;
 mod credits;
 mod dunning;
@@ -27,7 +28,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 /// The tables that follow from the journal alone.
-pub const TABLES: [&str; 29] = [
+pub const TABLES: [&str; 30] = [
     "tenants",
     "meters",
     "plan_versions",
@@ -57,6 +58,7 @@ pub const TABLES: [&str; 29] = [
     "tax_settings",
     "tax_profiles",
     "plan_migrations",
+    "charges",
 ];
 
 /// Projects decisions, given in the order of their positions.
@@ -74,6 +76,7 @@ pub async fn project(connection: &mut PgConnection, recorded: &[Recorded]) -> Re
     dunning::project(connection, recorded).await?;
     credits::project(connection, recorded).await?;
     plan_migrations::project(connection, recorded).await?;
+    charges::project(connection, recorded).await?;
     Ok(())
 }
 
