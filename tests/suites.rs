@@ -240,8 +240,8 @@ mod of_the_whole_path {
     use super::{LogChoice, has_kafka};
     mod rules {
         pub use crate::billing::{
-            charges, closing, commitment, dimensions, finance, held, late, lifecycle, once, payments, terms,
-            voids as voided_usage, wallets, what_if,
+            charges, closing, commitment, dimensions, finance, held, late, lifecycle, migrations, once, payments,
+            terms, voids as voided_usage, wallets, what_if,
         };
         pub use crate::events::{
             answers, counting, failures, pages, poison, status, values, voids, window, windows_of_usage,
@@ -345,6 +345,10 @@ mod of_the_whole_path {
         late {
             late_usage_is_an_adjustment_of_the_next_invoice
             late_usage_after_the_end_gets_its_own_document
+        }
+        migrations {
+            a_plan_is_migrated_at_renewal_after_a_preview
+            a_migration_goes_on_where_it_was_killed
         }
         lifecycle {
             a_sold_version_never_changes

@@ -9,6 +9,7 @@ pub mod finance;
 pub mod held;
 pub mod late;
 pub mod lifecycle;
+pub mod migrations;
 pub mod once;
 pub mod payments;
 mod support;

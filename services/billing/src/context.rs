@@ -28,6 +28,8 @@ pub struct Context {
     pub simulations: Turns,
     /// Wakes the worker.
     pub wake: Arc<Notify>,
+    /// A migration of a plan was asked for.
+    pub migrate: Arc<Notify>,
     /// Something about an invoice was recorded: the outbox has something to publish.
     pub recorded: Arc<Notify>,
     /// Of whom neither tenant nor plan says otherwise.
@@ -56,6 +58,7 @@ impl Context {
             one_run: tokio::sync::Mutex::new(()),
             simulations: Turns::default(),
             wake: Arc::new(Notify::new()),
+            migrate: Arc::default(),
             recorded: Arc::default(),
             dunning,
             seen: Mutex::default(),

@@ -9,6 +9,7 @@ mod catalogue;
 mod context;
 mod dunning;
 mod marks;
+mod plan_migration;
 mod print;
 mod published;
 mod run;
@@ -50,10 +51,12 @@ impl Billing {
                 run::run(&context, now, Trigger::Clock).await.map(|_| Outcome::Idle)
             }
         };
-        let (dunning, publishing) = (self.0.clone(), self.0.clone());
+        let (dunning, publishing, migrating) = (self.0.clone(), self.0.clone(), self.0.clone());
         vec![
             Worker::new("billing.run", every, pass).woken_by(self.0.wake.clone()),
             Worker::new("billing.dunning", every, move || dunning::pass(dunning.clone())),
+            Worker::new("billing.migrations", every, move || plan_migration::pass(migrating.clone()))
+                .woken_by(self.0.migrate.clone()),
             Worker::new("billing.outbox", PUBLISH_EVERY, move || published::publish(publishing.clone()))
                 .woken_by(self.0.recorded.clone()),
         ]

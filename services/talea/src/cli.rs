@@ -49,6 +49,9 @@ enum Command {
     /// Billing runs.
     #[command(subcommand)]
     Billing(client::billing::BillingCommand),
+    /// Plans.
+    #[command(subcommand)]
+    Plans(client::plans::PlansCommand),
     /// How much a tenant used.
     Usage(client::usage::UsageArguments),
     /// Invoices.
@@ -114,6 +117,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Apply(arguments) => client::apply::run(&load(&[])?, &arguments, json).await.map(done),
         Command::Simulate(arguments) => simulate::run(&arguments, json),
         Command::Billing(command) => client::billing::run(&load(&[])?, &command, json).await.map(done),
+        Command::Plans(command) => client::plans::run(&load(&[])?, &command, json).await.map(done),
         Command::Usage(arguments) => client::usage::run(&load(&[])?, &arguments, json).await.map(done),
         Command::Invoices(command) => client::invoices::run(&load(&[])?, &command, json).await.map(done),
         Command::CreditNotes(command) => client::credit_notes::run(&load(&[])?, &command, json).await.map(done),

@@ -92,6 +92,9 @@ key!(
     /// `sub_…`: one subscription of one tenant.
     SubscriptionId, "subscription_id");
 key!(
+    /// `mig_…`: a migration of a plan's subscriptions to another version.
+    PlanMigrationId, "migration_id");
+key!(
     /// `inv_…`: derived from (subscription, period, revision), so that a second run finds the first's invoice.
     InvoiceId, "invoice_id");
 key!(

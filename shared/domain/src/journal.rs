@@ -24,7 +24,7 @@ use crate::invoice::{
 };
 use crate::meter::MeterDefinition;
 use crate::plan::PlanVersion;
-use crate::subscription::{Subscription, SubscriptionChanged};
+use crate::subscription::{PlanMigrationAdvanced, PlanMigrationStarted, Subscription, SubscriptionChanged};
 use crate::tax::{TaxProfileChanged, TaxSettings};
 use crate::tenant::Tenant;
 use serde::{Deserialize, Serialize};
@@ -108,6 +108,10 @@ pub enum JournalEvent {
     TaxRatesChanged(TaxSettings),
     #[serde(rename = "tenant.tax_profile_changed.v1")]
     TaxProfileChanged(TaxProfileChanged),
+    #[serde(rename = "plan.migration_started.v1")]
+    PlanMigrationStarted(PlanMigrationStarted),
+    #[serde(rename = "plan.migration_advanced.v1")]
+    PlanMigrationAdvanced(PlanMigrationAdvanced),
     #[serde(rename = "charge.added.v1")]
     ChargeAdded(Charge),
     #[serde(rename = "charge.withdrawn.v1")]
@@ -178,6 +182,8 @@ impl JournalEvent {
             Self::CouponRemoved(_) => "coupon.removed.v1",
             Self::TaxRatesChanged(_) => "tax_rates.changed.v1",
             Self::TaxProfileChanged(_) => "tenant.tax_profile_changed.v1",
+            Self::PlanMigrationStarted(_) => "plan.migration_started.v1",
+            Self::PlanMigrationAdvanced(_) => "plan.migration_advanced.v1",
             Self::ChargeAdded(_) => "charge.added.v1",
             Self::ChargeWithdrawn(_) => "charge.withdrawn.v1",
             Self::ChargeInvoiced(_) => "charge.invoiced.v1",
@@ -193,6 +199,8 @@ impl JournalEvent {
             Self::ApiKeyRevoked(key) => ("api_key", key.key_id.to_string()),
             Self::MeterDefined(meter) => ("meter", meter.key.to_string()),
             Self::PlanPublished(plan) => ("plan", plan.key.to_string()),
+            Self::PlanMigrationStarted(it) => ("plan_migration", it.id.to_string()),
+            Self::PlanMigrationAdvanced(it) => ("plan_migration", it.migration_id.to_string()),
             Self::SubscriptionStarted(subscription) => ("subscription", subscription.id.to_string()),
             Self::SubscriptionCancelled(cancelled) => ("subscription", cancelled.subscription_id.to_string()),
             Self::SubscriptionChanged(changed) => ("subscription", changed.subscription_id.to_string()),
@@ -269,6 +277,8 @@ impl JournalEvent {
             Self::CouponRemoved(payload) => serde_json::to_string(payload),
             Self::TaxRatesChanged(payload) => serde_json::to_string(payload),
             Self::TaxProfileChanged(payload) => serde_json::to_string(payload),
+            Self::PlanMigrationStarted(payload) => serde_json::to_string(payload),
+            Self::PlanMigrationAdvanced(payload) => serde_json::to_string(payload),
             Self::ChargeAdded(payload) => serde_json::to_string(payload),
             Self::ChargeWithdrawn(payload) => serde_json::to_string(payload),
             Self::ChargeInvoiced(payload) => serde_json::to_string(payload),

@@ -8,6 +8,7 @@ mod deciding;
 mod events;
 mod invoice;
 mod invoices;
+mod migrations;
 mod payments;
 mod plans;
 mod printed;
@@ -36,6 +37,8 @@ pub fn routes(context: Arc<Context>) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(plans::publish, plans::list))
         .routes(routes!(plans::show))
+        .routes(routes!(migrations::start))
+        .routes(routes!(migrations::show))
         .routes(routes!(subscriptions::start, subscriptions::list))
         .routes(routes!(subscriptions::show))
         .routes(routes!(subscriptions::cancel))

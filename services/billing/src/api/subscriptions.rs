@@ -20,7 +20,9 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use talea_domain::id::{SubscriptionId, TenantId};
 use talea_domain::journal::{CancelMode, JournalEvent};
-use talea_domain::subscription::{Subscription, SubscriptionCommand, SubscriptionError, decide, evolve};
+use talea_domain::subscription::{
+    Clock, ShownStretch, Subscription, SubscriptionCommand, SubscriptionError, decide, evolve,
+};
 use talea_domain::tenant::{Scope, TenantScope};
 use talea_platform::http::{Caller, Json, Page, PageQuery, Path, Problem, Query};
 use talea_platform::journal::{self, AppendError, Decision};
@@ -42,6 +44,18 @@ pub struct BilledSubscription {
     pub subscription: Subscription,
     /// The last bill moment that is closed.
     pub billed_until: Option<DateTime<Utc>>,
+}
+
+/// A subscription as it stands, with its times.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct ShownSubscription {
+    #[serde(flatten)]
+    pub billed: BilledSubscription,
+    /// What holds from when to when, scheduled changes among it: for usage, limits and what is switched on.
+    pub stretches: Vec<ShownStretch>,
+    /// The same for recurring charges, as proration moved them; absent where it is no different.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub charged_stretches: Option<Vec<ShownStretch>>,
 }
 
 /// Subscriptions by tenant and id.
@@ -73,16 +87,19 @@ pub async fn list(
 
 /// One subscription.
 #[utoipa::path(get, path = "/v1/subscriptions/{id}", tag = "subscriptions", params(("id" = String, Path)),
-    responses((status = 200, body = BilledSubscription), (status = 404, body = Problem)))]
+    responses((status = 200, body = ShownSubscription), (status = 404, body = Problem)))]
 pub async fn show(
     State(context): State<Arc<Context>>,
     caller: Caller,
     Path(id): Path<SubscriptionId>,
-) -> Result<Json<BilledSubscription>, Problem> {
+) -> Result<Json<ShownSubscription>, Problem> {
     caller.require(Scope::Finance)?;
     let mut tx = reading(&context, &caller, None).await?;
     let row = find_one(&mut tx, &id).await.map_err(Problem::internal)?.ok_or_else(Problem::not_found)?;
-    view(&row.document, row.billed_until).map(Json)
+    let billed = view(&row.document, row.billed_until)?;
+    let [stretches, charged] = [Clock::Effective, Clock::Charged].map(|clock| billed.subscription.shown(clock));
+    let charged_stretches = (charged != stretches).then_some(charged);
+    Ok(Json(ShownSubscription { billed, stretches, charged_stretches }))
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize, utoipa::ToSchema)]

@@ -80,6 +80,15 @@ fn sort(run: &Run<'_>, rows: Vec<SubscriptionRow>) -> DuePage {
 pub fn candidate(catalogue: &Catalogue, row: &SubscriptionRow) -> Result<Option<Candidate>, String> {
     let subscription: Subscription =
         serde_json::from_str(&row.document).map_err(|error| format!("its document cannot be read: {error}"))?;
+    candidate_of(catalogue, subscription, row)
+}
+
+/// The same of another state of the subscription, billed as far as this one.
+pub fn candidate_of(
+    catalogue: &Catalogue,
+    subscription: Subscription,
+    row: &SubscriptionRow,
+) -> Result<Option<Candidate>, String> {
     let moment = next_moment(&subscription, catalogue, row.progress()).map_err(|error| error.to_string())?;
     let Some(moment) = moment else { return Ok(None) };
     let plan = Arc::clone(catalogue.plan_before(&subscription, moment.at)?);

@@ -36,7 +36,7 @@ pub(crate) use charges::{invoice_now, invoiced, next_number};
 pub(crate) use close::close;
 pub(crate) use credits::Decided;
 pub(crate) use document::assembled;
-pub(crate) use due::{candidate, one as find_one};
+pub(crate) use due::{SubscriptionRow, candidate, candidate_of, one as find_one};
 pub(crate) use measure::at_cuts as measure_at_cuts;
 
 /// How long a run that was asked for waits until metering has what the log holds now.

@@ -69,7 +69,7 @@ fn show_status(status: &Value) -> anyhow::Result<()> {
 }
 
 /// Of a date, its beginning in UTC.
-fn instant(text: &str) -> anyhow::Result<DateTime<Utc>> {
+pub(super) fn instant(text: &str) -> anyhow::Result<DateTime<Utc>> {
     if let Ok(date) = text.parse::<NaiveDate>() {
         return Ok(date.and_time(NaiveTime::MIN).and_utc());
     }

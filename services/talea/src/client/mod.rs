@@ -7,5 +7,6 @@ pub mod dead_letters;
 mod document;
 mod http;
 pub mod invoices;
+pub mod plans;
 pub(crate) mod table;
 pub mod usage;

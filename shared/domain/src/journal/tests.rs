@@ -2,7 +2,7 @@ use super::*;
 use std::collections::BTreeSet;
 
 /// Every type that was ever stored, with a payload as it was stored. A line is added here and never taken away.
-const GOLDEN: [(&str, &str); 40] = [
+const GOLDEN: [(&str, &str); 42] = [
     ("tenant.created.v1", include_str!("../../../../schemas/golden/journal/tenant.created.v1.json")),
     ("tenant.state_desired.v1", include_str!("../../../../schemas/golden/journal/tenant.state_desired.v1.json")),
     ("api_key.created.v1", include_str!("../../../../schemas/golden/journal/api_key.created.v1.json")),
@@ -58,6 +58,8 @@ const GOLDEN: [(&str, &str); 40] = [
         "tenant.tax_profile_changed.v1",
         include_str!("../../../../schemas/golden/journal/tenant.tax_profile_changed.v1.json"),
     ),
+    ("plan.migration_started.v1", include_str!("../../../../schemas/golden/journal/plan.migration_started.v1.json")),
+    ("plan.migration_advanced.v1", include_str!("../../../../schemas/golden/journal/plan.migration_advanced.v1.json")),
     ("charge.added.v1", include_str!("../../../../schemas/golden/journal/charge.added.v1.json")),
     ("charge.withdrawn.v1", include_str!("../../../../schemas/golden/journal/charge.withdrawn.v1.json")),
     ("charge.invoiced.v1", include_str!("../../../../schemas/golden/journal/charge.invoiced.v1.json")),

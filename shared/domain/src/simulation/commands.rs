@@ -40,6 +40,7 @@ pub(super) const COMMANDS: &[Command] = &[
     Command { name: "apply_coupon", is_there: |entry| entry.apply_coupon.is_some(), about: About::Subscription },
     Command { name: "remove_coupon", is_there: |entry| entry.remove_coupon.is_some(), about: About::Subscription },
     Command { name: "grant_credit", is_there: |entry| entry.grant_credit.is_some(), about: About::Other },
+    Command { name: "migrate_plan", is_there: |entry| entry.migrate_plan.is_some(), about: About::Other },
     Command { name: "top_up", is_there: |entry| entry.top_up.is_some(), about: About::Other },
     Command { name: "add_charges", is_there: |entry| entry.add_charges.is_some(), about: About::Other },
     Command { name: "withdraw_charge", is_there: |entry| entry.withdraw_charge.is_some(), about: About::Other },

@@ -13,8 +13,8 @@ use crate::party::Party;
 use crate::period::{Alignment, TimeZone};
 use crate::plan::PlanVersion;
 use crate::subscription::{
-    AddAddOn, ChangePlan, ChangeQuantity, EffectiveAt, InvoiceTiming, OverridePrice, Pause, Proration, Quantities,
-    Reactivate, RemoveAddOn, TrialUsage,
+    AddAddOn, ChangePlan, ChangeQuantity, EffectiveAt, InvoiceTiming, MigrationTerms, OverridePrice, Pause, Proration,
+    Quantities, Reactivate, RemoveAddOn, TrialUsage,
 };
 use crate::tax::{TaxProfile, TaxSettings};
 use chrono::{DateTime, Utc};
@@ -153,6 +153,9 @@ pub struct TimelineEntry {
     pub grant_credit: Option<GrantInput>,
     #[serde(default)]
     pub top_up: Option<TopUpInput>,
+    /// Every subscription of a plan that it fits.
+    #[serde(default)]
+    pub migrate_plan: Option<MigrationTerms>,
     #[serde(default)]
     pub add_charges: Option<AddChargesInput>,
     #[serde(default)]

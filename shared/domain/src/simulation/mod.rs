@@ -18,6 +18,7 @@ mod document;
 mod entry;
 mod held;
 mod late;
+mod migrations;
 mod parse;
 mod prepare;
 mod receivables;
@@ -34,6 +35,7 @@ pub use document::{
     DEFAULT_SERIES, GrantInput, PhaseInput, SimulationDocument, StartInput, TenantInput, TimelineEntry, TopUpInput,
     TrialInput, UsageInput, WalletInput, WithdrawChargeInput,
 };
+pub use migrations::{BlockedView, MigrationView, MovedView};
 pub use parse::{MAX_DOCUMENT_BYTES, parse};
 pub use prepare::{MAX_AS_OF, MAX_COMMANDS, MAX_METERS, MAX_PLANS, MAX_TENANTS, MAX_USAGE};
 pub use result::{

@@ -1,5 +1,6 @@
 //! What a simulation answers: `schemas/simulation-result.v1.schema.json`. Same document, same bytes.
 
+use super::migrations::MigrationView;
 use crate::charge::ChargeState;
 use crate::credit::{GrantState, LedgerTransaction, TopUpOrder, Units, Wallet};
 use crate::credit_note::CreditNote;
@@ -54,6 +55,9 @@ pub struct View {
     /// In the document's order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub wallets: Vec<WalletView>,
+    /// Of plans to other versions, in their order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub migrations: Vec<MigrationView>,
     /// One-off charges, in the order in which they were added.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub charges: Vec<ChargeState>,

@@ -6,6 +6,7 @@ use super::changes::resolved;
 use super::charges::Charges;
 use super::course::{Course, at_command};
 use super::document::{StartInput, TimelineEntry};
+use super::migrations::MigrationView;
 use super::prepare::Prepared;
 use super::receivables::Receivables;
 use super::wallets::{Ending, Wallets};
@@ -48,6 +49,8 @@ pub(super) struct Simulation<'p> {
     /// Commands that are done, in the order of their instants.
     commands_done: usize,
     pub receivables: Receivables,
+    /// In the order of their instants.
+    pub migrations: Vec<MigrationView>,
     pub charges: Charges,
 }
 
@@ -65,6 +68,7 @@ impl<'p> Simulation<'p> {
             closed: 0,
             commands_done: 0,
             receivables: Receivables::default(),
+            migrations: Vec::new(),
             charges: Charges::default(),
         }
     }
@@ -208,6 +212,9 @@ impl<'p> Simulation<'p> {
         }
         if let Some(input) = &entry.grant_credit {
             self.wallets.grant(place, input, entry.at)?;
+        }
+        if let Some(terms) = &entry.migrate_plan {
+            self.migrate(place, entry.at, terms)?;
         }
         if let Some(input) = &entry.top_up {
             self.wallets.top_up(place, input, entry.at)?;

@@ -43,6 +43,7 @@ pub(super) fn view(simulation: &Simulation<'_>, as_of: DateTime<Utc>) -> Result<
         credit_notes: receivables.notes(),
         open_credits: receivables.open_credits(),
         tenant_states: receivables.tenant_states(),
+        migrations: simulation.migrations.clone(),
         charges: simulation.charges.views(),
     })
 }

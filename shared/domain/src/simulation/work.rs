@@ -113,6 +113,7 @@ fn rows(view: &View) -> usize {
         + view.unbilled_usage.len()
         + view.tenant_states.len()
         + view.open_credits.len()
+        + view.migrations.iter().map(|it| 1 + it.moved.len() + it.blocked.len()).sum::<usize>()
         + view.charges.len()
 }
 

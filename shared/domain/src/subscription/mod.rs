@@ -10,11 +10,13 @@ mod closing;
 mod command;
 mod course;
 mod fold;
+mod migration;
 mod moment;
 mod moments;
 mod periods;
 mod request;
 mod segments;
+mod shown;
 mod sold;
 mod start;
 mod terms_checked;
@@ -28,12 +30,17 @@ pub use command::{
     ChangeTerms, Effective, Phase, StartOptions, StartTerms, SubscriptionCommand, SubscriptionError, TrialTerms,
     decide, evolve,
 };
+pub use migration::{
+    BlockedSubscription, MigrateWhen, MigrationPlace, MigrationTerms, Moved, NotMigrated, PlanMigration,
+    PlanMigrationAdvanced, PlanMigrationStarted,
+};
 pub use moment::{BillMoment, Progress, Reopened, ServedPeriod};
 pub use moments::{MAX_RERATED, after_end, bill_moments, next_moment, rerated};
 pub use request::{
     AddAddOn, ChangePlan, ChangeQuantity, ChangeRequest, EffectiveAt, End, OverridePrice, Pause, Reactivate,
     RemoveAddOn,
 };
+pub use shown::{ShownAddOn, ShownOverride, ShownStretch};
 pub use sold::{Part, PriceIdentity, Sold, committed, metered, priced, recurring};
 pub use timeline::{AddOn, Clock, Stretch, Terms};
 pub use usage::{UsageNeed, demand, usage_needs};

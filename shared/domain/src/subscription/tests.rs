@@ -1,7 +1,9 @@
 //! Commands and bill moments.
 
 mod folding;
+mod migration;
 mod reactivation;
+mod shown;
 
 use super::*;
 use crate::journal::CancelMode;

@@ -118,6 +118,7 @@ pub const TABLES: &[Table] = &[
     global("public", "journal_head"),
     global("public", "meters"),
     global("public", "plan_versions"),
+    global("public", "plan_migrations"),
     global("public", "invoice_settings"),
     global("public", "coupons"),
     global("public", "tax_settings"),

@@ -11,6 +11,7 @@ mod credits;
 mod dunning;
 mod invoices;
 mod periods;
+mod plan_migrations;
 mod quota;
 mod rebuild;
 mod receivables;
@@ -27,7 +28,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 /// The tables that follow from the journal alone.
-pub const TABLES: [&str; 29] = [
+pub const TABLES: [&str; 30] = [
     "tenants",
     "meters",
     "plan_versions",
@@ -56,6 +57,7 @@ pub const TABLES: [&str; 29] = [
     "coupon_redemptions",
     "tax_settings",
     "tax_profiles",
+    "plan_migrations",
     "charges",
 ];
 
@@ -73,6 +75,7 @@ pub async fn project(connection: &mut PgConnection, recorded: &[Recorded]) -> Re
     credit_notes::project(connection, recorded).await?;
     dunning::project(connection, recorded).await?;
     credits::project(connection, recorded).await?;
+    plan_migrations::project(connection, recorded).await?;
     charges::project(connection, recorded).await?;
     Ok(())
 }

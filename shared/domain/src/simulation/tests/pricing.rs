@@ -5,7 +5,7 @@ use crate::discount::CouponDuration;
 use crate::invoice::Invoice;
 use crate::money::group_thousands;
 use crate::period::{Interval, zone::local};
-use crate::subscription::{Alteration, ChangeRequest, Effective, InvoiceTiming, Proration, Quantities};
+use crate::subscription::{Alteration, ChangeRequest, Effective, InvoiceTiming, MigrationTerms, Proration, Quantities};
 use crate::tax::Exemption;
 use chrono::{DateTime, Utc};
 use std::fmt::Write;
@@ -160,6 +160,9 @@ fn command(document: &SimulationDocument, entry: &TimelineEntry) -> String {
     if let Some(grant) = &entry.grant_credit {
         return wallets::granted(grant, print);
     }
+    if let Some(terms) = &entry.migrate_plan {
+        return migration(terms);
+    }
     if let Some(top_up) = &entry.top_up {
         return format!("the order of wallet `{}` is paid", top_up.wallet);
     }
@@ -211,6 +214,17 @@ fn change(request: &ChangeRequest) -> String {
         Proration::BySecond => "",
     };
     format!("{what}{when}{proration}{}", at_once(terms.invoice))
+}
+
+fn migration(terms: &MigrationTerms) -> String {
+    let from: Vec<String> = terms.from_versions.iter().map(ToString::to_string).collect();
+    let from = if from.is_empty() { "older versions".to_owned() } else { format!("version {}", from.join(", ")) };
+    let when = match terms.when.0 {
+        Effective::Now => "at once".to_owned(),
+        Effective::PeriodEnd => "when they renew".to_owned(),
+        Effective::At(at) => format!("from {}", print(at)),
+    };
+    format!("subscriptions of `{}` move from {from} to version {}, {when}", terms.plan, terms.to_version)
 }
 
 fn at_once(invoice: InvoiceTiming) -> &'static str {
@@ -274,6 +288,15 @@ fn show(page: &mut String, view: &View, is_one_of_many: bool) {
         }
     }
     receivables::show(page, view);
+    for migration in &view.migrations {
+        let moved = migration.moved.iter().map(|it| format!("`{}` from {}", it.subscription, print(it.from)));
+        let moved = moved.collect::<Vec<_>>().join(", ");
+        let (plan, version) = (&migration.plan, migration.to_version);
+        writeln!(page, "\nMoved to version {version} of `{plan}`: {moved}.").unwrap();
+        for blocked in &migration.blocked {
+            writeln!(page, "\nNot moved: `{}`, {}.", blocked.subscription, blocked.reason).unwrap();
+        }
+    }
     for wallet in &view.wallets {
         wallets::wallet(page, wallet, print);
     }
