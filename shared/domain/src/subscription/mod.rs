@@ -8,11 +8,18 @@ mod alter;
 mod change;
 mod closing;
 mod command;
+mod course;
+mod fold;
+mod moment;
 mod moments;
+mod periods;
 mod request;
+mod segments;
 mod sold;
 mod start;
+mod terms_checked;
 mod timeline;
+mod usage;
 
 pub use alter::MAX_CHANGES;
 pub use change::{Alteration, Change, InvoiceTiming, Proration, Quantities, SubscriptionChanged, Trial, TrialUsage};
@@ -21,16 +28,15 @@ pub use command::{
     ChangeTerms, Effective, Phase, StartOptions, StartTerms, SubscriptionCommand, SubscriptionError, TrialTerms,
     decide, evolve,
 };
-pub use moments::{
-    BillMoment, Progress, Reopened, ServedPeriod, UsageNeed, after_end, bill_moments, demand, next_moment, rerated,
-    usage_needs,
-};
+pub use moment::{BillMoment, Progress, Reopened, ServedPeriod};
+pub use moments::{MAX_RERATED, after_end, bill_moments, next_moment, rerated};
 pub use request::{
     AddAddOn, ChangePlan, ChangeQuantity, ChangeRequest, EffectiveAt, End, OverridePrice, Pause, Reactivate,
     RemoveAddOn,
 };
 pub use sold::{Part, PriceIdentity, Sold, committed, metered, priced, recurring};
 pub use timeline::{AddOn, Clock, Stretch, Terms};
+pub use usage::{UsageNeed, demand, usage_needs};
 
 use crate::id::{PlanKey, SubscriptionId, TenantId};
 use crate::money::Currency;
@@ -78,6 +84,10 @@ pub enum TimelineError {
         "plan {plan} version {version} is not in the catalogue; publish it, or pass the version that the subscription is on"
     )]
     PlanUnknown { plan: PlanKey, version: u32 },
+    #[error(
+        "more than {most} billed periods would be compared; choose a later instant, and correct what is older by a credit note"
+    )]
+    TooManyPeriods { most: usize },
 }
 
 impl Subscription {
