@@ -1,5 +1,6 @@
 //! Matrix prices: the price of a unit depends on the dimension values of the usage, up to five of them.
 
+use super::per_unit::rows_beyond;
 use super::tiers::common_currencies;
 use super::{Basis, Fault, PricingRules, RatedRow, RowDetail, UsageGroup, exact};
 use crate::id::MeterKey;
@@ -17,7 +18,7 @@ pub const MAX_VALUE_CHARS: usize = 200;
 
 /// `{"type": "matrix", "meter": "tokens", "dimensions": ["model", "region"], "unit_amount": {"USD": "0.000003"}, "cells": [
 ///    {"values": {"model": "large", "region": "eu"}, "unit_amount": {"USD": "0.00002"}},
-///    {"values": {"model": "large"}, "unit_amount": {"USD": "0.000015"}}]}`
+///    {"values": {"model": "large"}, "unit_amount": {"USD": "0.000015"}, "included": "1000000"}]}`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Matrix {
@@ -30,6 +31,10 @@ pub struct Matrix {
     pub cells: Vec<Cell>,
     /// For one unit that no cell matches, in major units.
     pub unit_amount: Amounts,
+    /// Free in each period, of what no cell matches.
+    #[serde(default, skip_serializing_if = "Decimal::is_zero", with = "crate::money::exact_decimal")]
+    #[schema(value_type = String, example = "0")]
+    pub included: Decimal,
 }
 
 /// One price of a matrix.
@@ -40,6 +45,10 @@ pub struct Cell {
     pub values: BTreeMap<String, String>,
     /// For one unit, in major units.
     pub unit_amount: Amounts,
+    /// Free in each period, of what the cell prices: together, where it holds for several values.
+    #[serde(default, skip_serializing_if = "Decimal::is_zero", with = "crate::money::exact_decimal")]
+    #[schema(value_type = String, example = "0")]
+    pub included: Decimal,
 }
 
 impl PricingRules for Matrix {
@@ -63,6 +72,7 @@ impl PricingRules for Matrix {
             &format!("name 1 to {MAX_DIMENSIONS} dimensions of the meter, each once"),
         );
         faults.below("unit_amount").unit_amounts(&self.unit_amount);
+        faults.included(self.included);
         let mut faults = faults.below("cells");
         faults.require(
             self.cells.len() <= MAX_CELLS,
@@ -72,6 +82,7 @@ impl PricingRules for Matrix {
         for (index, cell) in self.cells.iter().enumerate().take(MAX_CELLS) {
             let mut faults = faults.below(index);
             faults.below("unit_amount").unit_amounts(&cell.unit_amount);
+            faults.included(cell.included);
             faults.below("unit_amount").sold_like(&cell.unit_amount, &self.unit_amount, "the matrix's unit_amount");
             let mut values = faults.below("values");
             values.require(
@@ -92,8 +103,8 @@ impl PricingRules for Matrix {
         }
     }
 
-    /// One row for each cell with usage, in the order of the cells, and one for the rest, which is always there when no cell
-    /// has any. Usage below zero is credited at the price of its cell.
+    /// For each cell with usage a row of what is included and one of what is beyond, in the order of the cells, and the same
+    /// for the rest, which is always there when no cell has any. Usage below zero is credited at the price of its cell.
     fn rows(&self, currency: Currency, basis: Basis<'_>) -> Result<Vec<RatedRow>, Fault> {
         let quantity = basis.usage()?;
         let used = self.by_cell(basis.groups()?)?;
@@ -101,15 +112,17 @@ impl PricingRules for Matrix {
             return Err(Fault::GroupsDiffer);
         }
         let no_values = BTreeMap::new();
-        let prices = self.cells.iter().map(|cell| (&cell.values, &cell.unit_amount));
+        let prices = self.cells.iter().map(|cell| (&cell.values, &cell.unit_amount, cell.included));
         let mut rows = Vec::new();
-        for (index, (values, amounts)) in prices.chain([(&no_values, &self.unit_amount)]).enumerate() {
+        for (index, (values, amounts, included)) in
+            prices.chain([(&no_values, &self.unit_amount, self.included)]).enumerate()
+        {
             let unit_amount = amounts.get(currency).ok_or(Fault::CurrencyNotSold)?;
             let is_last = index == self.cells.len();
             if let Some(quantity) = used.get(&index).copied().or((is_last && rows.is_empty()).then_some(Decimal::ZERO))
             {
-                let row = RatedRow::of_usage(Decimal::ZERO, None, quantity, unit_amount, None)?;
-                rows.push(row.counting(RowDetail::Cell { values: values.clone() }));
+                let of_cell = |row: RatedRow| row.counting(RowDetail::Cell { values: values.clone() });
+                rows.extend(rows_beyond(included, quantity, unit_amount)?.into_iter().map(of_cell));
             }
         }
         Ok(rows)

@@ -38,18 +38,22 @@ impl PricingRules for PerUnit {
     /// Usage below zero, as a meter that sums corrections can have, is credited at the same price; what is included
     /// stays untouched by it.
     fn rows(&self, currency: Currency, basis: Basis<'_>) -> Result<Vec<RatedRow>, Fault> {
-        let quantity = basis.usage()?;
         let unit_amount = self.unit_amount.get(currency).ok_or(Fault::CurrencyNotSold)?;
-        let mut rows = Vec::new();
-        let mut from = Decimal::ZERO;
-        if self.included > Decimal::ZERO && quantity > Decimal::ZERO {
-            rows.push(RatedRow::of_included(self.included, quantity));
-            from = self.included;
-        }
-        if quantity > from || rows.is_empty() {
-            let beyond = exact::sum([quantity, -from]).ok_or(Fault::Overflow)?;
-            rows.push(RatedRow::of_usage(from, None, beyond, unit_amount, None)?);
-        }
-        Ok(rows)
+        rows_beyond(self.included, basis.usage()?, unit_amount)
     }
+}
+
+/// What is included, and what is beyond it at one price.
+pub(super) fn rows_beyond(included: Decimal, quantity: Decimal, unit_amount: Decimal) -> Result<Vec<RatedRow>, Fault> {
+    let mut rows = Vec::new();
+    let mut from = Decimal::ZERO;
+    if included > Decimal::ZERO && quantity > Decimal::ZERO {
+        rows.push(RatedRow::of_included(included, quantity));
+        from = included;
+    }
+    if quantity > from || rows.is_empty() {
+        let beyond = exact::sum([quantity, -from]).ok_or(Fault::Overflow)?;
+        rows.push(RatedRow::of_usage(from, None, beyond, unit_amount, None)?);
+    }
+    Ok(rows)
 }

@@ -44,14 +44,18 @@ fn any_bounded() -> impl Strategy<Value = PriceModel> {
 }
 
 fn any_matrix() -> impl Strategy<Value = PriceModel> {
-    (any_unit_amount(), any_unit_amount(), any_unit_amount()).prop_map(|(both, one, rest)| {
-        let cell = |values: &[(&str, &str)], unit_amount| Cell {
+    let included = || prop_oneof![Just(Decimal::ZERO), (0..20_000_000_i64).prop_map(|n| Decimal::new(n, 3))];
+    let priced = || (any_unit_amount(), included());
+    (priced(), priced(), priced()).prop_map(|(both, one, rest)| {
+        let cell = |values: &[(&str, &str)], (unit_amount, included)| Cell {
             values: values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             unit_amount,
+            included,
         };
         let cells = vec![cell(&[("model", "1"), ("region", "2")], both), cell(&[("region", "2")], one)];
         let dimensions = vec!["model".to_owned(), "region".to_owned()];
-        PriceModel::Matrix(Matrix { meter: meter(), dimensions, cells, unit_amount: rest })
+        let (unit_amount, included) = rest;
+        PriceModel::Matrix(Matrix { meter: meter(), dimensions, cells, unit_amount, included })
     })
 }
 

@@ -66,6 +66,78 @@ fn a_transform_divides_each_part() {
     );
 }
 
+/// A million free for the large model anywhere but in Europe, half a million of everything without a cell.
+fn with_included() -> String {
+    MATRIX.replace(r#"{"USD": "0.000015"}}"#, r#"{"USD": "0.000015"}, "included": "1000000"}"#).replace(
+        r#""unit_amount": {"USD": "0.000003"},"#,
+        r#""unit_amount": {"USD": "0.000003"}, "included": "500000","#,
+    )
+}
+
+#[test]
+fn what_a_cell_includes_is_free_in_that_cell_alone() {
+    let groups = groups(&[("large", "eu", "1000000"), ("large", "us", "800000"), ("large", "", "700000.5")]);
+    check_price(
+        &price(&with_included()),
+        basis("2500000.5", &groups),
+        &[
+            r#"model "large", region "eu": 1,000,000 x 0.00002 USD = 20.00 USD"#,
+            r#"model "large": 1,000,000 included"#,
+            r#"model "large": 500,000.5 x 0.000015 USD = 7.5000075 USD"#,
+            "27.50 USD",
+        ],
+    );
+}
+
+#[test]
+fn what_is_not_used_of_one_cell_helps_no_other() {
+    let groups = groups(&[("large", "us", "999999"), ("small", "eu", "500001")]);
+    check_price(
+        &price(&with_included()),
+        basis("1500000", &groups),
+        &[
+            r#"model "large": 999,999 included"#,
+            "all other: 500,000 included",
+            "all other: 1 x 0.000003 USD = 0.000003 USD",
+            "0.00 USD",
+        ],
+    );
+}
+
+#[test]
+fn a_credit_leaves_what_is_included_untouched() {
+    let groups = groups(&[("large", "us", "-100000"), ("small", "eu", "600000")]);
+    check_price(
+        &price(&with_included()),
+        basis("500000", &groups),
+        &[
+            r#"model "large": -100,000 x 0.000015 USD = -1.50 USD"#,
+            "all other: 500,000 included",
+            "all other: 100,000 x 0.000003 USD = 0.30 USD",
+            "-1.20 USD",
+        ],
+    );
+    check_usage(&with_included(), "0", &["all other: 0 x 0.000003 USD = 0.00 USD", "0.00 USD"]);
+}
+
+#[test]
+fn a_transform_comes_before_what_is_included() {
+    let model = with_included().replace(r#""included": "1000000""#, r#""included": "1""#);
+    let price = price_with(&model, r#""transform": {"divide_by": "1000000"}"#);
+    let groups = groups(&[("large", "us", "1500000")]);
+    let rated = rate(&price, usd(), basis("1500000", &groups)).unwrap();
+    let quantities = rated.rows.iter().map(|row| row.quantity).collect::<Vec<_>>();
+    assert_eq!(quantities, [decimal("1500000"), decimal("1"), decimal("0.5")]);
+}
+
+#[test]
+fn what_is_included_is_written_only_where_there_is_some() {
+    let written = |model: &str| serde_json::to_value(price(model).model).unwrap();
+    let (plain, with) = (written(MATRIX), written(&with_included()));
+    assert!(plain.get("included").is_none() && plain["cells"][1].get("included").is_none(), "{plain}");
+    assert_eq!((&with["included"], &with["cells"][1]["included"]), (&"500000".into(), &"1000000".into()));
+}
+
 #[test]
 fn usage_that_was_not_measured_by_dimension_is_refused() {
     let refuse = |quantity: &str, groups: &[UsageGroup], expect: &str| {
@@ -108,6 +180,8 @@ fn faults_name_their_place() {
         "",
         &["/model/cells/1/unit_amount"],
     );
+    check_faults(&with_included().replace(r#""500000""#, r#""-1""#), "", &["/model/included"]);
+    check_faults(&with_included().replace(r#""1000000""#, r#""-1""#), "", &["/model/cells/1/included"]);
     let long = MATRIX.replace(r#"{"model": "large"}"#, &format!(r#"{{"model": "{}"}}"#, "x".repeat(201)));
     check_faults(&long, "", &["/model/cells/1/values"]);
     check_faults(MATRIX, r#""transform": {"divide_by": "1000", "round": "up"}"#, &["/transform/round"]);

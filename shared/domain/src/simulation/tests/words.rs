@@ -102,10 +102,12 @@ pub(super) fn model(model: &PriceModel) -> String {
             format!("the amounts of `{}` and {} on top", price.meter, percent(&price.markup_percent))
         }
         PriceModel::Matrix(price) => {
-            let cells =
-                price.cells.iter().map(|cell| format!("{} {}", values(&cell.values), amounts(&cell.unit_amount)));
+            let cells = price.cells.iter().map(|cell| {
+                format!("{} {}{}", values(&cell.values), included(cell.included), amounts(&cell.unit_amount))
+            });
             let cells = cells.collect::<Vec<_>>().join("; ");
-            format!("per unit of `{}`: {cells}; all other {}", price.meter, amounts(&price.unit_amount))
+            let (rest, amount) = (included(price.included), amounts(&price.unit_amount));
+            format!("per unit of `{}`: {cells}; all other {rest}{amount}", price.meter)
         }
     }
 }
