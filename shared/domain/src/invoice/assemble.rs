@@ -109,6 +109,7 @@ fn document(input: &BillInput<'_>, mut lines: Vec<InvoiceLine>) -> Result<Invoic
         series: settings.series.clone(),
         billed_at: moment.at,
         revision: moment.revision,
+        replaces: moment.replaces.clone(),
         period: period_of(input),
         currency,
         zone: subscription.zone,

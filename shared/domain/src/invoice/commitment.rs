@@ -4,6 +4,7 @@
 
 use super::assemble::BillInput;
 use super::charge::{days, outcome};
+use super::forgiven::{self, Charged};
 use super::owed::{RECURRING, USAGE};
 use super::{BilledLine, InvoiceError, InvoiceLine, LineKind, Lineage};
 use crate::id::{PlanKey, PriceKey};
@@ -112,17 +113,21 @@ impl Charges {
     }
 
     fn charged(&self, plan: &PlanVersion) -> Result<Money, MoneyError> {
-        self.sum(plan, |kind| RECURRING.contains(&kind) || USAGE.contains(&kind))
+        let lines = self.of_plan(plan, |kind| RECURRING.contains(&kind) || USAGE.contains(&kind));
+        Money::sum(self.currency, lines.map(|line| line.amount))
     }
 
-    fn sum(&self, plan: &PlanVersion, counts: impl Fn(LineKind) -> bool) -> Result<Money, MoneyError> {
-        let of_plan = |line: &&BilledLine| {
+    fn of_plan<'c>(
+        &'c self,
+        plan: &PlanVersion,
+        counts: impl Fn(LineKind) -> bool,
+    ) -> impl Iterator<Item = &'c BilledLine> {
+        self.lines.iter().filter(move |line| {
             let identity = &line.identity;
             let is_own =
                 identity.add_on.is_none() && identity.plan == plan.key && identity.plan_version == plan.version;
             is_own && counts(line.kind)
-        };
-        Money::sum(self.currency, self.lines.iter().filter(of_plan).map(|line| line.amount))
+        })
     }
 
     /// The line that makes the sum of all commitment lines what is owed; none where it is that already.
@@ -133,7 +138,9 @@ impl Charges {
         spans: &[Period],
         rated: Rated,
     ) -> Result<Option<InvoiceLine>, InvoiceError> {
-        let before = self.sum(plan, |kind| kind == LineKind::Commitment)?;
+        let billed: Vec<&BilledLine> = self.of_plan(plan, |kind| kind == LineKind::Commitment).collect();
+        let charged = Charged::of(&billed, rated.amount)?;
+        let before = charged.total()?;
         let amount = rated.amount.checked_sub(before)?;
         if amount.is_zero() {
             return Ok(None);
@@ -143,6 +150,7 @@ impl Charges {
         let already_billed = self.committed().contains(&(plan.key.clone(), plan.version)).then_some(before);
         let mut explanation = explain(rated.amount.currency, &rated.rows);
         explanation.extend(outcome(&rated, already_billed, amount));
+        explanation.extend(forgiven::sentence(charged.forgiven));
         let starts_elsewhere = window.start != self.period.served.start;
         Ok(Some(InvoiceLine {
             number: 0,

@@ -160,6 +160,9 @@ pub struct BilledLine {
     pub amount: Money,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub discounts: Vec<LineDiscount>,
+    /// Its invoice was voided for good: it is never asked for again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_forgiven: bool,
 }
 
 impl From<&InvoiceLine> for BilledLine {
@@ -172,6 +175,7 @@ impl From<&InvoiceLine> for BilledLine {
             quantity: line.quantity,
             amount: line.amount,
             discounts: line.discounts.clone(),
+            is_forgiven: false,
         }
     }
 }

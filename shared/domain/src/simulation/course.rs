@@ -17,7 +17,7 @@ use crate::period::Period;
 use crate::plan::PlanVersion;
 use crate::subscription::{
     BillMoment, COLLECT_HOURS, Progress, ServedPeriod, Subscription, TimelineError, UsageNeed, after_end, closes_at,
-    demand, next_moment, usage_needs,
+    demand, next_moment, reissued, usage_needs,
 };
 use crate::tax::TaxTerms;
 use chrono::{DateTime, Duration, Utc};
@@ -42,6 +42,10 @@ pub(super) struct Course<'p> {
     pub lines: Vec<BilledLine>,
     /// Every coupon that was applied to it, with those that were removed.
     pub coupons: Vec<AppliedCoupon>,
+    /// Voided invoices that are to be billed anew, each with the instant of its void.
+    pub owed_again: Vec<(Arc<Invoice>, DateTime<Utc>)>,
+    /// The last revision of each bill moment that is closed.
+    revisions: BTreeMap<DateTime<Utc>, u32>,
     last: Option<LastClosing>,
     pub next: Option<Closing>,
 }
@@ -69,7 +73,6 @@ struct LastClosing {
     wave: u32,
     /// Every closed window is measured up to here.
     cut: usize,
-    revision: u32,
 }
 
 impl<'p> Course<'p> {
@@ -91,6 +94,8 @@ impl<'p> Course<'p> {
             windows: Vec::new(),
             lines: Vec::new(),
             coupons: Vec::new(),
+            owed_again: Vec::new(),
+            revisions: BTreeMap::new(),
             last: None,
             next: None,
         };
@@ -105,10 +110,18 @@ impl<'p> Course<'p> {
     }
 
     /// Finds what is closed next, and when.
-    fn schedule(&mut self) -> Result<(), FieldError> {
+    pub fn schedule(&mut self) -> Result<(), FieldError> {
         let plans = self.state.plans().into_iter().filter_map(|(key, version)| self.prepared.plan(&key, Some(version)));
         let mut prices = plans.flat_map(|plan| &plan.prices);
         self.carries_over = prices.any(|price| price.time_weighted.is_some_and(|weighting| weighting.carry_over));
+        if let Some((voided, at)) = self.owed_again.first().cloned() {
+            let (until, revision) =
+                (self.progress.until.unwrap_or(voided.billed_at), self.next_revision(voided.billed_at));
+            let moment = reissued(&self.state, self.prepared, &voided, until, revision);
+            let moment = moment.map_err(|error| self.refused(error))?;
+            self.next = Some(self.closing(moment, at));
+            return Ok(());
+        }
         let moment = next_moment(&self.state, self.prepared, self.progress).map_err(|error| self.refused(error))?;
         self.next = match moment {
             Some(moment) => {
@@ -142,7 +155,12 @@ impl<'p> Course<'p> {
         let mut late = log.between(&self.state.tenant, last.cut, log.entries.len());
         let first = late.find(|entry| self.changed_by(entry).is_ok_and(|changed| !changed.is_empty()))?;
         let at = first.known_at.max(last.at.checked_add_signed(Duration::hours(COLLECT_HOURS))?);
-        Some(self.closing(after_end(&self.state, ended_at, last.revision + 1), at))
+        Some(self.closing(after_end(&self.state, ended_at, self.next_revision(ended_at)), at))
+    }
+
+    /// Of a further document about a bill moment.
+    fn next_revision(&self, at: DateTime<Utc>) -> u32 {
+        self.revisions.get(&at).map_or(1, |last| last.saturating_add(1))
     }
 
     /// Whether it is billed for the usage of any of these meters at an instant.
@@ -267,8 +285,14 @@ impl<'p> Course<'p> {
             }
         }
         self.remember(&moment, at, usage);
-        self.progress = Progress { until: Some(moment.at), changes: self.state.changes.len() };
-        self.last = Some(LastClosing { at, wave, cut, revision: moment.revision });
+        self.revisions.insert(moment.at, moment.revision);
+        if moment.replaces.is_some() {
+            // Nothing else is billed with it, and no change is done with.
+            self.owed_again.remove(0);
+        } else {
+            self.progress = Progress { until: Some(moment.at), changes: self.state.changes.len() };
+        }
+        self.last = Some(LastClosing { at, wave, cut });
         let mut issued = None;
         if is_issued {
             *numbers += 1;
@@ -289,7 +313,7 @@ impl<'p> Course<'p> {
     }
 
     /// Notes what an issued invoice used of the coupons.
-    fn redeem(&mut self, invoice: &Invoice) -> Result<(), MoneyError> {
+    pub fn redeem(&mut self, invoice: &Invoice) -> Result<(), MoneyError> {
         for (coupon, redemption) in redemptions(invoice)? {
             for applied in self.coupons.iter_mut().filter(|applied| applied.coupon.key == coupon) {
                 applied.redeem(redemption)?;

@@ -11,6 +11,7 @@
 
 mod changes;
 mod commands;
+mod corrections;
 mod coupons;
 mod course;
 mod document;

@@ -10,8 +10,8 @@ use super::receivables::Receivables;
 use super::wallets::{Ending, Wallets};
 use crate::credit::CreditError;
 use crate::error::FieldError;
-use crate::id::{InvoiceId, SubscriptionId, TenantId};
-use crate::invoice::{BilledLine, Invoice};
+use crate::id::{SubscriptionId, TenantId};
+use crate::invoice::Invoice;
 use crate::period::PeriodError;
 use crate::subscription::{
     Phase, StartOptions, StartTerms, Subscription, SubscriptionCommand, SubscriptionError, TrialTerms, decide, evolve,
@@ -35,7 +35,7 @@ pub(super) struct Simulation<'p> {
     document: &'p SimulationDocument,
     /// In the order in which they were started.
     pub courses: Vec<Course<'p>>,
-    by_id: HashMap<SubscriptionId, usize>,
+    pub(super) by_id: HashMap<SubscriptionId, usize>,
     pub issued: Vec<Arc<Invoice>>,
     pub wallets: Wallets,
     /// The instant of what happened last.
@@ -113,14 +113,19 @@ impl<'p> Simulation<'p> {
     fn close(&mut self, index: usize) -> Result<(), FieldError> {
         self.closed += 1;
         let course = &mut self.courses[index];
+        let replaced = course.next.as_ref().and_then(|next| next.moment.replaces.clone());
         if self.closed > MAX_MOMENTS {
             let way_out = "choose an earlier as_of, or fewer subscriptions in one document";
             let reason = format!("the document has more than {MAX_MOMENTS} bill moments");
             return Err(course.refused(format!("{reason}; {way_out}")));
         }
         let issued = course.close(&mut self.numbers, &mut self.wallets)?;
+        if let Some(replaced) = replaced {
+            self.receivables.reissued(&replaced.id);
+        }
         if let Some(invoice) = issued.as_ref().filter(|_| self.prepared.follows_payments) {
-            let (terms, course) = (course.terms(), &*course);
+            let course = &self.courses[index];
+            let terms = course.terms();
             self.receivables.issued(invoice, terms).map_err(|error| course.refused(error))?;
         }
         self.issued.extend(issued);
@@ -128,8 +133,8 @@ impl<'p> Simulation<'p> {
     }
 
     fn command(&mut self, place: usize, entry: &TimelineEntry) -> Result<(), FieldError> {
-        if let Some(voided) = self.receivables.command(place, entry)? {
-            self.forget(&voided);
+        if let Some(event) = self.receivables.command(place, entry)? {
+            self.correct(place, &event, entry.at)?;
         }
         let index = entry.subscription.as_ref().and_then(|id| self.by_id.get(id).copied());
         if let (Some(id), Some(start)) = (&entry.subscription, &entry.start) {
@@ -165,19 +170,6 @@ impl<'p> Simulation<'p> {
             self.wallets.top_up(place, input, entry.at)?;
         }
         Ok(())
-    }
-
-    /// What a voided invoice billed counts as not billed.
-    fn forget(&mut self, voided: &InvoiceId) {
-        let Some(subscription) = self.issued.iter().find(|it| it.id == *voided).map(|it| it.subscription.clone())
-        else {
-            return;
-        };
-        let counts = |it: &&Arc<Invoice>| it.subscription == subscription && !self.receivables.is_voided(&it.id);
-        let lines = self.issued.iter().filter(counts).flat_map(|it| &it.lines).map(BilledLine::from).collect();
-        if let Some(index) = self.by_id.get(&subscription) {
-            self.courses[*index].lines = lines;
-        }
     }
 
     /// Asks a command of a subscription, and takes what it leads to.

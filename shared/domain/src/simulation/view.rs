@@ -112,10 +112,11 @@ fn quantities(
     Ok(quantities)
 }
 
-/// What issued lines say about a period: those that belong to it.
+/// What issued lines say about a period: those that belong to it and are asked for.
 fn billed(course: &Course<'_>, period: &ServedPeriod) -> Result<Money, FieldError> {
     let (own, end) = (course.state.cover(period).map_err(|error| course.refused(error))?, period.full.end);
-    let about = course.lines.iter().filter(|line| own.contains(line.belongs_to) && line.period.end <= end);
+    let about =
+        course.lines.iter().filter(|line| !line.is_forgiven && own.contains(line.belongs_to) && line.period.end <= end);
     Money::sum(course.state.currency, about.map(|line| line.amount)).map_err(|error| course.refused(error))
 }
 

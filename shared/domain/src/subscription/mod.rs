@@ -9,6 +9,7 @@ mod change;
 mod closing;
 mod command;
 mod moments;
+mod reissue;
 mod request;
 mod sold;
 mod start;
@@ -25,6 +26,7 @@ pub use moments::{
     BillMoment, Progress, Reopened, ServedPeriod, UsageNeed, after_end, bill_moments, demand, next_moment, rerated,
     usage_needs,
 };
+pub use reissue::reissued;
 pub use request::{
     AddAddOn, ChangePlan, ChangeQuantity, ChangeRequest, EffectiveAt, End, OverridePrice, Pause, Reactivate,
     RemoveAddOn,

@@ -7,6 +7,7 @@ use super::sold::{committed, find, metered};
 use super::timeline::{Clock, Segment};
 use super::{Change, InvoiceTiming, Subscription, TimelineError};
 use crate::id::{MeterKey, SubscriptionId};
+use crate::invoice::InvoiceReference;
 use crate::period::{BillingAnchor, Fraction, MAX_PERIODS, Period, PeriodError, zone::day_of};
 use crate::plan::{Demand, PlanBook};
 use chrono::{DateTime, Duration, Utc};
@@ -78,6 +79,9 @@ pub struct BillMoment {
     pub reopens: Vec<Reopened>,
     /// 0; counts up for further documents about the same moment.
     pub revision: u32,
+    /// The voided invoice that is billed anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<InvoiceReference>,
     /// What has to be fetched, in the order of the meters' keys.
     pub usage: Vec<UsageNeed>,
 }
@@ -163,6 +167,7 @@ pub fn after_end(subscription: &Subscription, ended_at: DateTime<Utc>, revision:
         commits: false,
         reopens: Vec::new(),
         revision,
+        replaces: None,
         usage: Vec::new(),
     }
 }
@@ -294,6 +299,7 @@ impl Course<'_> {
             },
             reopens,
             revision: 0,
+            replaces: None,
             usage: usage.into_iter().collect(),
         })
     }

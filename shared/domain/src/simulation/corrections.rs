@@ -1,0 +1,73 @@
+//! What voids and credit notes lead to beside the invoice: prepaid credits and coupons are given back, and what a voided invoice
+//! billed is owed again or forgiven.
+
+use super::course::at_command;
+use super::run::Simulation;
+use crate::error::FieldError;
+use crate::id::{InvoiceId, SubscriptionId};
+use crate::invoice::{BilledLine, Invoice, Voided};
+use crate::journal::JournalEvent;
+use crate::money::Money;
+use chrono::{DateTime, Utc};
+use std::fmt::Display;
+use std::sync::Arc;
+
+impl Simulation<'_> {
+    /// Takes a decision about an invoice; what else it may be leaves wallets and subscriptions as they are.
+    pub fn correct(&mut self, place: usize, event: &JournalEvent, at: DateTime<Utc>) -> Result<(), FieldError> {
+        match event {
+            JournalEvent::CreditNoteIssued(it) => self.give_back(place, &it.invoice, it.prepaid_returned, at).map(drop),
+            JournalEvent::InvoiceVoided(it) => {
+                let Some(voided) = self.give_back(place, &it.invoice_id, it.prepaid_returned, at)? else {
+                    return Ok(());
+                };
+                self.forget(place, &voided.subscription)?;
+                let course = self.by_id.get(&voided.subscription).copied();
+                if let (Some(index), Some(true)) = (course, it.reissue) {
+                    self.courses[index].owed_again.push((voided, at));
+                    self.courses[index].schedule()?;
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn give_back(
+        &mut self,
+        place: usize,
+        invoice: &InvoiceId,
+        amount: Option<Money>,
+        at: DateTime<Utc>,
+    ) -> Result<Option<Arc<Invoice>>, FieldError> {
+        let invoice = self.issued.iter().find(|it| it.id == *invoice).cloned();
+        if let (Some(invoice), Some(amount)) = (&invoice, amount) {
+            self.wallets.give_back(invoice, amount, at).map_err(|error| at_command(place, "", error))?;
+        }
+        Ok(invoice)
+    }
+
+    /// What voided invoices billed counts as not billed, or as forgiven; what they used of coupons is there again.
+    fn forget(&mut self, place: usize, subscription: &SubscriptionId) -> Result<(), FieldError> {
+        let Some(index) = self.by_id.get(subscription).copied() else { return Ok(()) };
+        let course = &mut self.courses[index];
+        course.lines.clear();
+        course.coupons.iter_mut().for_each(|coupon| coupon.redeemed.clear());
+        for invoice in self.issued.iter().filter(|it| it.subscription == *subscription) {
+            let voided = self.receivables.voided(&invoice.id);
+            if voided.is_none_or(|voided| voided == Voided::Forgiven) {
+                let is_forgiven = voided.is_some();
+                let lines = invoice.lines.iter().map(|line| BilledLine { is_forgiven, ..BilledLine::from(line) });
+                course.lines.extend(lines);
+            }
+            if voided.is_none() {
+                course.redeem(invoice).map_err(|error: crate::money::MoneyError| fault(place, &error))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn fault(place: usize, error: &dyn Display) -> FieldError {
+    at_command(place, "/void_invoice", error)
+}
