@@ -8,12 +8,16 @@ mod alter;
 mod change;
 mod closing;
 mod command;
+mod course;
+mod moment;
 mod moments;
+mod periods;
 mod reissue;
 mod request;
 mod sold;
 mod start;
 mod timeline;
+mod usage;
 
 pub use alter::MAX_CHANGES;
 pub use change::{Alteration, Change, InvoiceTiming, Proration, Quantities, SubscriptionChanged, Trial, TrialUsage};
@@ -22,10 +26,8 @@ pub use command::{
     ChangeTerms, Effective, Phase, StartOptions, StartTerms, SubscriptionCommand, SubscriptionError, TrialTerms,
     decide, evolve,
 };
-pub use moments::{
-    BillMoment, Progress, Reopened, ServedPeriod, UsageNeed, after_end, bill_moments, demand, next_moment, rerated,
-    usage_needs,
-};
+pub use moment::{BillMoment, Progress, Reopened, ServedPeriod};
+pub use moments::{after_end, bill_moments, next_moment, rerated};
 pub use reissue::reissued;
 pub use request::{
     AddAddOn, ChangePlan, ChangeQuantity, ChangeRequest, EffectiveAt, End, OverridePrice, Pause, Reactivate,
@@ -33,6 +35,7 @@ pub use request::{
 };
 pub use sold::{Part, PriceIdentity, Sold, committed, metered, priced, recurring};
 pub use timeline::{AddOn, Clock, Stretch, Terms};
+pub use usage::{UsageNeed, demand, usage_needs};
 
 use crate::id::{PlanKey, SubscriptionId, TenantId};
 use crate::money::Currency;

@@ -1,7 +1,8 @@
 //! The moment at which a voided invoice is billed anew: the same instant, and the periods that its lines were about. What they
 //! owe follows from everything that is known now.
 
-use super::moments::{after_end, usage_needs};
+use super::moments::after_end;
+use super::usage::usage_needs;
 use super::{BillMoment, Reopened, Subscription, TimelineError};
 use crate::invoice::{BilledLine, Invoice, InvoiceReference};
 use crate::plan::PlanBook;
