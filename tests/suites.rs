@@ -349,6 +349,11 @@ mod of_the_whole_path {
             credit_notes_are_numbered_without_gaps
             what_is_voided_keeps_its_number
         }
+        reissue {
+            a_voided_invoice_is_billed_anew_from_what_is_known
+            what_is_forgiven_is_never_asked_for_again
+            what_is_told_twice_is_done_once
+        }
         wallets {
             credits_pay_what_is_issued_and_end_when_all_is_billed
             runs_at_once_spend_a_credit_once

@@ -10,6 +10,7 @@ pub mod late;
 pub mod lifecycle;
 pub mod once;
 pub mod payments;
+pub mod reissue;
 mod support;
 pub mod terms;
 pub mod wallets;

@@ -103,7 +103,9 @@ pub async fn billed_lines(
         (stretch.index, &subscription.tenant, &subscription.id, stretch.period)
     });
     let lines = lines_inside(connection, candidates.len(), &places.collect::<Vec<_>>()).await?;
-    Ok(lines.iter().map(|lines| lines.iter().map(BilledLine::from).collect()).collect())
+    let billed =
+        |(line, is_forgiven): &(InvoiceLine, bool)| BilledLine { is_forgiven: *is_forgiven, ..BilledLine::from(line) };
+    Ok(lines.iter().map(|lines| lines.iter().map(billed).collect()).collect())
 }
 
 /// The issued lines inside each stretch of a subscription, in the order in which they were issued.
@@ -113,28 +115,36 @@ pub async fn issued_lines(
 ) -> anyhow::Result<Vec<Vec<InvoiceLine>>> {
     let places = stretches.iter().enumerate();
     let places = places.map(|(place, (tenant, subscription, period))| (place, *tenant, *subscription, *period));
-    lines_inside(connection, stretches.len(), &places.collect::<Vec<_>>()).await
+    let lines = lines_inside(connection, stretches.len(), &places.collect::<Vec<_>>()).await?;
+    let asked_for = |lines: Vec<(InvoiceLine, bool)>| {
+        lines.into_iter().filter(|(_, is_forgiven)| !is_forgiven).map(|(line, _)| line).collect()
+    };
+    Ok(lines.into_iter().map(asked_for).collect())
 }
 
-/// The issued lines of each of `count` places, inside any of its stretches.
+/// The issued lines of each of `count` places, inside any of its stretches, each with whether it is forgiven. What a void leaves
+/// owed counts as not billed.
 async fn lines_inside(
     connection: &mut PgConnection,
     count: usize,
     stretches: &[(usize, &TenantId, &SubscriptionId, Period)],
-) -> anyhow::Result<Vec<Vec<InvoiceLine>>> {
-    const LINES: &str = "SELECT DISTINCT ON (k.place, i.billed_at, i.revision, l.invoice_id, l.line) k.place, l.document \
+) -> anyhow::Result<Vec<Vec<(InvoiceLine, bool)>>> {
+    const LINES: &str = "SELECT DISTINCT ON (k.place, i.billed_at, i.revision, l.invoice_id, l.line) k.place, l.document, \
+            EXISTS (SELECT FROM invoice_states f WHERE f.tenant_id = i.tenant_id AND f.invoice_id = i.id \
+                AND f.voided = 'forgiven') AS is_forgiven \
         FROM unnest($1::bigint[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[]) \
             AS k(place, tenant_id, subscription_id, period_start, period_end) \
         JOIN invoices i USING (tenant_id, subscription_id) \
         JOIN invoice_lines l ON l.tenant_id = i.tenant_id AND l.invoice_id = i.id \
             AND l.period_start >= k.period_start AND l.period_end <= k.period_end \
         WHERE i.status = 'finalized' AND NOT EXISTS (SELECT FROM invoice_states v WHERE v.tenant_id = i.tenant_id \
-            AND v.invoice_id = i.id AND v.stage = 'voided') ORDER BY k.place, i.billed_at, i.revision, l.invoice_id, l.line";
+            AND v.invoice_id = i.id AND v.stage = 'voided' AND v.voided IS DISTINCT FROM 'forgiven') \
+        ORDER BY k.place, i.billed_at, i.revision, l.invoice_id, l.line";
     let mut lines = vec![Vec::new(); count];
     if stretches.is_empty() {
         return Ok(lines);
     }
-    let rows: Vec<(i64, String)> = sqlx::query_as(LINES)
+    let rows: Vec<(i64, String, bool)> = sqlx::query_as(LINES)
         .bind(stretches.iter().map(|(place, ..)| *place as i64 + 1).collect::<Vec<_>>())
         .bind(stretches.iter().map(|(_, tenant, ..)| tenant.as_str()).collect::<Vec<_>>())
         .bind(stretches.iter().map(|(_, _, subscription, _)| subscription.as_str()).collect::<Vec<_>>())
@@ -142,8 +152,8 @@ async fn lines_inside(
         .bind(stretches.iter().map(|(.., period)| period.end).collect::<Vec<_>>())
         .fetch_all(connection)
         .await?;
-    for (place, document) in rows {
-        lines[index(place)?].push(serde_json::from_str(&document)?);
+    for (place, document, is_forgiven) in rows {
+        lines[index(place)?].push((serde_json::from_str(&document)?, is_forgiven));
     }
     Ok(lines)
 }
