@@ -1,27 +1,24 @@
 //! How a subscription is changed: what is asked is checked against what holds at its instant, and the instant from which
 //! recurring charges count is fixed here, once.
 
-use super::Subscription;
-use super::change::{Alteration, Change, Proration, Quantities};
+use super::change::{Alteration, Change, Proration};
 use super::command::{ChangeTerms, Effective, SubscriptionError};
+use super::course::billed_since;
 use super::sold::find;
+use super::terms_checked::{check_currency, check_quantities, unknown_price};
 use super::timeline::{Clock, Terms};
+use super::{MAX_RERATED, Subscription, TimelineError};
 use crate::error::FieldError;
-use crate::id::{AddOnKey, PlanKey, PriceKey};
+use crate::id::{AddOnKey, PlanKey};
 use crate::period::{
     Interval, MAX_PERIODS, PeriodError,
     zone::{day_of, start_of_day},
 };
 use crate::plan::{PlanBook, PlanVersion, Price, PriceModel};
 use chrono::{DateTime, Duration, Utc};
-use rust_decimal::Decimal;
 
 /// The most changes of one subscription: it is read whole wherever it is billed.
 pub const MAX_CHANGES: usize = 1000;
-/// Decimals of a quantity that is bought.
-const MAX_QUANTITY_DECIMALS: u32 = 2;
-/// A quantity that is bought is below this.
-const QUANTITY_BOUND: u64 = 1_000_000_000;
 
 /// The change that a request leads to.
 pub(super) fn change(
@@ -42,7 +39,7 @@ pub(super) fn change(
     if at.signed_duration_since(state.started_at).abs()
         > Duration::days(31) * i32::try_from(MAX_PERIODS).unwrap_or(i32::MAX)
     {
-        return Err(FieldError::new("/at", "is more than a century from the start", "check the year").into());
+        return Err(FieldError::new("/effective_at", "is more than a century from the start", "check the year").into());
     }
     let request = Request { state, asked, plans, billed_until, now, at };
     match &asked.what {
@@ -127,14 +124,25 @@ impl Request<'_> {
         self.fixed(change)
     }
 
-    /// The change, unless it would move periods that are billed.
+    /// The change, unless it would move periods that are billed, or rate too many of them anew.
     fn fixed(&self, change: Change) -> Result<Change, SubscriptionError> {
-        match self.billed_until {
-            Some(billed_until) if self.moves_billed_periods(&change)? => {
-                Err(SubscriptionError::PeriodsAreBilled { billed_until })
-            }
-            _ => Ok(change),
+        let Some(billed_until) = self.billed_until else { return Ok(change) };
+        if self.moves_billed_periods(&change)? {
+            return Err(SubscriptionError::PeriodsAreBilled { billed_until });
         }
+        let from = change.reaches_back_to();
+        if from <= billed_until {
+            let after = self.state.clone().with(change.clone());
+            match billed_since(&after, &after.segments()?, from, billed_until, MAX_RERATED) {
+                Err(TimelineError::TooManyPeriods { most }) => {
+                    let reason = format!("reaches back over more than {most} billed periods");
+                    let way_out = "choose a later instant, and correct what is older by a credit note";
+                    return Err(FieldError::new("/effective_at", reason, way_out).into());
+                }
+                other => drop(other?),
+            }
+        }
+        Ok(change)
     }
 
     fn moves_billed_periods(&self, change: &Change) -> Result<bool, SubscriptionError> {
@@ -257,42 +265,4 @@ impl Request<'_> {
             None => Ok(()),
         }
     }
-}
-
-/// A plan sells in the subscription's currency, or has nothing to sell.
-fn check_currency(field: &str, plan: &PlanVersion, state: &Subscription) -> Result<(), SubscriptionError> {
-    if plan.currencies().is_some_and(|sold| !sold.contains(&state.currency)) {
-        let reason = format!("is not sold in {}", state.currency);
-        return Err(FieldError::new(field, reason, "choose a plan with amounts in this currency").into());
-    }
-    Ok(())
-}
-
-/// Quantities are of flat prices, not negative, with few digits.
-pub(super) fn check_quantities(
-    field: &str,
-    plan: &PlanVersion,
-    quantities: &Quantities,
-) -> Result<(), SubscriptionError> {
-    for (key, quantity) in quantities.iter() {
-        let below = format!("{field}/{key}");
-        let price = plan.price(key).ok_or_else(|| unknown_price(&below, plan, key))?;
-        if price.meter().is_some() {
-            let reason = "is a price of usage, whose quantity is measured";
-            return Err(FieldError::new(below, reason, "name a flat price").into());
-        }
-        let fits = quantity >= Decimal::ZERO
-            && quantity < Decimal::from(QUANTITY_BOUND)
-            && quantity.normalize().scale() <= MAX_QUANTITY_DECIMALS;
-        if !fits {
-            let way_out = format!("write 0 to {QUANTITY_BOUND}, with at most {MAX_QUANTITY_DECIMALS} decimals");
-            return Err(FieldError::new(below, "is not a quantity", way_out).into());
-        }
-    }
-    Ok(())
-}
-
-fn unknown_price(field: &str, plan: &PlanVersion, price: &PriceKey) -> FieldError {
-    let reason = format!("plan {} version {} has no price {price}", plan.key, plan.version);
-    FieldError::new(field, reason, "name one of its prices")
 }

@@ -1,8 +1,9 @@
 //! A subscription on its way through its periods: which one is billed next, and which earlier ones a change concerns.
 
 use super::moment::{BillMoment, Progress, Reopened, ServedPeriod};
+use super::segments::Segment;
 use super::sold::{committed, find};
-use super::timeline::{Clock, Segment};
+use super::timeline::Clock;
 use super::usage::usage_needs;
 use super::{Change, Subscription, TimelineError};
 use crate::period::Period;
@@ -63,7 +64,8 @@ impl Course<'_> {
         let reaches_back_to = pending.iter().map(Change::reaches_back_to).min();
         let mut reopens = Vec::new();
         if let (Some(from), Some(until)) = (reaches_back_to, self.progress.until) {
-            reopens = self.billed_since(from, until)?;
+            // What is recorded is billed, however far it reaches back.
+            reopens = billed_since(self.subscription, &self.segments, from, until, usize::MAX)?;
             let closing = |it: &Reopened| {
                 closes.is_some_and(|closes| {
                     (closes.full, closes.served.start) == (it.period.full, it.period.served.start)
@@ -95,34 +97,10 @@ impl Course<'_> {
         })
     }
 
-    /// The periods from the one that holds `from` to the last one that has begun to be billed.
-    pub(super) fn billed_since(
-        &self,
-        from: DateTime<Utc>,
-        until: DateTime<Utc>,
-    ) -> Result<Vec<Reopened>, TimelineError> {
-        let mut reopens = Vec::new();
-        let next = self.segments.iter().skip(1).map(|next| next.from).chain([DateTime::<Utc>::MAX_UTC]);
-        for (segment, next) in self.segments.iter().zip(next) {
-            let mut at = segment.from.max(from);
-            // Past its end too, up to the next one: what was billed there is not served any more.
-            while at < next {
-                let period = self.served(segment, segment.anchor.period_containing(at)?);
-                if period.served.start > until {
-                    break;
-                }
-                let is_closed = period.full.end.min(segment.until).min(self.subscription.end()) <= until;
-                reopens.push(Reopened { period, is_closed });
-                at = period.full.end;
-            }
-        }
-        Ok(reopens)
-    }
-
     /// The period in which it ends.
     pub(super) fn last_period(&self) -> Result<Option<ServedPeriod>, TimelineError> {
         let end = self.subscription.end();
-        let Some(segment) = self.segments.iter().rev().find(|segment| segment.from < end) else {
+        let Some(segment) = self.segments.iter().rev().find(|it| it.from < end && it.from < it.until) else {
             return Ok(None);
         };
         let inside = end.min(segment.until) - Duration::nanoseconds(1);
@@ -134,18 +112,14 @@ impl Course<'_> {
     }
 
     fn served(&self, segment: &Segment, full: Period) -> ServedPeriod {
-        let start = full.start.max(segment.from);
-        let end = full.end.min(segment.until).min(self.subscription.end());
-        ServedPeriod { full, served: Period::new(start, end.max(start)) }
+        served(self.subscription, segment, full)
     }
 
     /// The period, where anything is paid in advance for it.
     fn paid_in_advance(&self, period: Option<ServedPeriod>) -> Result<Option<ServedPeriod>, TimelineError> {
         let Some(period) = period else { return Ok(None) };
-        for stretch in self.subscription.stretches(Clock::Charged) {
-            if stretch.terms.trial.is_some() || stretch.span.intersect(&period.served).is_none() {
-                continue;
-            }
+        let stretches = self.subscription.stretches_within(Clock::Charged, period.served);
+        for stretch in stretches.iter().filter(|stretch| stretch.terms.trial.is_none()) {
             for (_, plan, version, _) in stretch.terms.plans() {
                 let plan = find(self.plans, plan, version)?;
                 if plan.prices.iter().any(|price| price.timing().is_in_advance()) {
@@ -160,4 +134,39 @@ impl Course<'_> {
     pub(super) fn after_billed(&self, at: DateTime<Utc>) -> DateTime<Utc> {
         self.progress.until.map_or(at, |until| at.max(until + Duration::microseconds(1)))
     }
+}
+
+/// The periods from the one that holds `from` to the last one that has begun to be billed, up to `most`.
+pub(super) fn billed_since(
+    subscription: &Subscription,
+    segments: &[Segment],
+    from: DateTime<Utc>,
+    until: DateTime<Utc>,
+    most: usize,
+) -> Result<Vec<Reopened>, TimelineError> {
+    let mut reopens = Vec::new();
+    let next = segments.iter().skip(1).map(|next| next.from).chain([DateTime::<Utc>::MAX_UTC]);
+    for (segment, next) in segments.iter().zip(next) {
+        let mut at = segment.from.max(from);
+        // Past its end too, up to the next one: what was billed there is not served any more.
+        while at < next {
+            let period = served(subscription, segment, segment.anchor.period_containing(at)?);
+            if period.served.start > until {
+                break;
+            }
+            if reopens.len() == most {
+                return Err(TimelineError::TooManyPeriods { most });
+            }
+            let is_closed = period.full.end.min(segment.until).min(subscription.end()) <= until;
+            reopens.push(Reopened { period, is_closed });
+            at = period.full.end;
+        }
+    }
+    Ok(reopens)
+}
+
+fn served(subscription: &Subscription, segment: &Segment, full: Period) -> ServedPeriod {
+    let start = full.start.max(segment.from);
+    let end = full.end.min(segment.until).min(subscription.end());
+    ServedPeriod { full, served: Period::new(start, end.max(start)) }
 }

@@ -9,13 +9,16 @@ mod change;
 mod closing;
 mod command;
 mod course;
+mod fold;
 mod moment;
 mod moments;
 mod periods;
 mod reissue;
 mod request;
+mod segments;
 mod sold;
 mod start;
+mod terms_checked;
 mod timeline;
 mod usage;
 
@@ -27,7 +30,7 @@ pub use command::{
     decide, evolve,
 };
 pub use moment::{BillMoment, Progress, Reopened, ServedPeriod};
-pub use moments::{after_end, bill_moments, next_moment, rerated};
+pub use moments::{MAX_RERATED, after_end, bill_moments, next_moment, rerated};
 pub use reissue::reissued;
 pub use request::{
     AddAddOn, ChangePlan, ChangeQuantity, ChangeRequest, EffectiveAt, End, OverridePrice, Pause, Reactivate,
@@ -83,6 +86,10 @@ pub enum TimelineError {
         "plan {plan} version {version} is not in the catalogue; publish it, or pass the version that the subscription is on"
     )]
     PlanUnknown { plan: PlanKey, version: u32 },
+    #[error(
+        "more than {most} billed periods would be compared; choose a later instant, and correct what is older by a credit note"
+    )]
+    TooManyPeriods { most: usize },
 }
 
 impl Subscription {

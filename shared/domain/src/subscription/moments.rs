@@ -3,7 +3,7 @@
 //! the end. A change that asks for it is billed at once, by a moment of its own; what else changes about periods that are billed
 //! already is billed with the next moment.
 
-use super::course::{Bounds, Course};
+use super::course::{Bounds, Course, billed_since};
 use super::moment::{BillMoment, Progress};
 use super::usage::usage_needs;
 use super::{Change, InvoiceTiming, Subscription, TimelineError};
@@ -11,6 +11,9 @@ use crate::period::MAX_PERIODS;
 use crate::plan::PlanBook;
 use chrono::{DateTime, Utc};
 use std::collections::BTreeSet;
+
+/// The most billed periods that one decision may have compared with what they should be: three years of days, a century of months.
+pub const MAX_RERATED: usize = MAX_PERIODS;
 
 /// Every bill moment after `progress` that is due at `as_of`, in order; at most [`MAX_PERIODS`], so that a caller that reaches
 /// this number asks again after the last one.
@@ -84,7 +87,8 @@ pub fn after_end(subscription: &Subscription, ended_at: DateTime<Utc>, revision:
 }
 
 /// A moment that compares every period from the one that holds `from` on with what it should be as of now: it carries nothing
-/// but differences, and none where nothing has changed. `revision` counts from 1 at one instant.
+/// but differences, and none where nothing has changed. `revision` counts from 1 at one instant. At most
+/// [`MAX_RERATED`] periods.
 pub fn rerated(
     subscription: &Subscription,
     plans: &dyn PlanBook,
@@ -95,8 +99,7 @@ pub fn rerated(
     let Some(until) = progress.until else {
         return Ok(None);
     };
-    let course = Course { subscription, plans, segments: subscription.segments()?, progress };
-    let reopens = course.billed_since(from, until)?;
+    let reopens = billed_since(subscription, &subscription.segments()?, from, until, MAX_RERATED)?;
     let mut usage = BTreeSet::new();
     for reopened in reopens.iter().filter(|reopened| reopened.is_closed) {
         usage.extend(usage_needs(subscription, plans, reopened.period.served)?);

@@ -2,7 +2,7 @@
 
 use super::moment::{Progress, ServedPeriod};
 use super::moments::known_at;
-use super::timeline::Segment;
+use super::segments::Segment;
 use super::{Change, InvoiceTiming, Subscription};
 use crate::period::{BillingAnchor, Period, PeriodError};
 use chrono::{DateTime, Utc};
@@ -79,12 +79,5 @@ impl Subscription {
     pub fn cover(&self, period: &ServedPeriod) -> Result<Period, PeriodError> {
         let next = self.segments()?.iter().map(|segment| segment.from).find(|from| *from > period.served.start);
         Ok(Period::new(period.served.start, next.map_or(period.full.end, |next| next.min(period.full.end))))
-    }
-
-    pub(super) fn charging_begins_at(&self, instant: DateTime<Utc>) -> bool {
-        instant == self.started_at
-            || self
-                .segments()
-                .is_ok_and(|segments| segments.iter().any(|segment| segment.is_fresh && segment.from == instant))
     }
 }

@@ -1,7 +1,8 @@
 //! The moment at which a voided invoice is billed anew: the same instant, and the periods that its lines were about. What they
 //! owe follows from everything that is known now.
 
-use super::moments::after_end;
+use super::course::billed_since;
+use super::moments::{MAX_RERATED, after_end};
 use super::usage::usage_needs;
 use super::{BillMoment, Reopened, Subscription, TimelineError};
 use crate::invoice::{BilledLine, Invoice, InvoiceReference};
@@ -10,8 +11,8 @@ use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The moment that takes the place of a voided invoice. `billed_until` is the last bill moment of the subscription that is
-/// closed; `revision` counts from 1 at the invoice's instant. A period that is not served any more owes nothing and is left
-/// out.
+/// closed; `revision` counts from 1 at the invoice's instant. A period that is not served any more owes nothing: what documents
+/// that stand have billed for it is given back.
 pub fn reissued(
     subscription: &Subscription,
     plans: &dyn PlanBook,
@@ -19,9 +20,10 @@ pub fn reissued(
     billed_until: DateTime<Utc>,
     revision: u32,
 ) -> Result<BillMoment, TimelineError> {
+    let segments = subscription.segments()?;
     let mut periods = BTreeMap::new();
-    for line in voided.lines.iter().map(BilledLine::from) {
-        if let Some(period) = subscription.period_at(line.belongs_to)? {
+    for at in voided.lines.iter().map(|line| BilledLine::from(line).belongs_to) {
+        for Reopened { period, .. } in billed_since(subscription, &segments, at, at, MAX_RERATED)? {
             periods.insert((period.served.start, period.served.end), period);
         }
     }

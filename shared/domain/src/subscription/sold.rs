@@ -84,8 +84,10 @@ pub fn committed<'a>(
     if subscription.changes.is_empty() && first.commitment.is_none() {
         return Ok(committed);
     }
-    for Stretch { span, terms } in subscription.stretches(Clock::Charged) {
-        let Some(span) = span.intersect(&within).filter(|_| is_charged(&terms)) else { continue };
+    for Stretch { span, terms } in subscription.stretches_within(Clock::Charged, within) {
+        if !is_charged(&terms) {
+            continue;
+        }
         let plan = find(plans, &terms.plan, terms.plan_version)?;
         if plan.commitment.is_none() {
             continue;
@@ -120,8 +122,7 @@ fn sold<'a>(
     is_sold: impl Fn(&Terms, &Price) -> bool,
 ) -> Result<Vec<Sold<'a>>, TimelineError> {
     let mut all: Vec<Sold<'a>> = Vec::new();
-    for Stretch { span, terms } in subscription.stretches(clock) {
-        let Some(span) = span.intersect(&within) else { continue };
+    for Stretch { span, terms } in subscription.stretches_within(clock, within) {
         for (add_on, key, version, quantities) in terms.plans() {
             let plan = find(plans, key, version)?;
             for price in plan.prices.iter().filter(|price| is_sold(&terms, price)) {

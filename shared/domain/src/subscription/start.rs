@@ -2,6 +2,7 @@
 
 use super::change::{Alteration, InvoiceTiming, Trial};
 use super::command::{ChangeTerms, Effective, StartTerms, SubscriptionError};
+use super::terms_checked::check_quantities;
 use super::{Subscription, alter};
 use crate::error::FieldError;
 use crate::period::{Alignment, Interval, IntervalUnit, MAX_PERIODS};
@@ -38,7 +39,7 @@ pub(super) fn start(
         .into());
     }
     let (trial, end_at) = trial(terms)?;
-    alter::check_quantities("/quantities", plan, &terms.options.quantities)?;
+    check_quantities("/quantities", plan, &terms.options.quantities)?;
     let anchor_day = anchor_day(terms, calendar, plan.interval)?;
     let subscription = Subscription {
         id: terms.id.clone(),

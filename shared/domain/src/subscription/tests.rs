@@ -1,5 +1,8 @@
 //! Commands and bill moments.
 
+mod folding;
+mod reactivation;
+
 use super::*;
 use crate::journal::CancelMode;
 use crate::period::Period;

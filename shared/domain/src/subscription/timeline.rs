@@ -7,9 +7,10 @@
 //! that counts later never takes back another one.
 
 use super::change::{Alteration, Quantities, TrialUsage};
+use super::fold::Fold;
 use super::{Change, Subscription};
 use crate::id::{AddOnKey, PlanKey, PriceKey};
-use crate::period::{Alignment, BillingAnchor, Interval, Period, PeriodError, zone::day_of};
+use crate::period::{Interval, Period};
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -51,18 +52,7 @@ pub enum Clock {
     Charged,
 }
 
-/// A time whose billing periods follow one anchor. The last one is not cut by the subscription's end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Segment {
-    pub from: DateTime<Utc>,
-    /// Exclusive.
-    pub until: DateTime<Utc>,
-    pub anchor: BillingAnchor,
-    /// Whether charging begins with it, so that its first day counts as a whole one.
-    pub is_fresh: bool,
-}
-
-const END_OF_TIME: DateTime<Utc> = DateTime::<Utc>::MAX_UTC;
+pub(super) const END_OF_TIME: DateTime<Utc> = DateTime::<Utc>::MAX_UTC;
 
 impl Subscription {
     /// When it stops, or the end of all time.
@@ -70,17 +60,31 @@ impl Subscription {
         self.ended_at.unwrap_or(END_OF_TIME)
     }
 
-    /// The times between an end and a reactivation.
-    fn gaps(&self) -> impl Iterator<Item = Period> + '_ {
+    /// The times between an end and a reactivation, as they were recorded: a later one may hold earlier ones.
+    pub(super) fn reactivations(&self) -> impl Iterator<Item = Period> + '_ {
         self.changes.iter().filter_map(|change| match change.what {
             Alteration::Reactivated { ended_at } if ended_at < change.at => Some(Period::new(ended_at, change.at)),
             _ => None,
         })
     }
 
+    /// The times that are not served, in order, without overlap.
+    pub(super) fn gaps(&self) -> Vec<Period> {
+        let mut all: Vec<Period> = self.reactivations().collect();
+        all.sort_unstable();
+        let mut gaps: Vec<Period> = Vec::with_capacity(all.len());
+        for gap in all {
+            match gaps.last_mut() {
+                Some(last) if gap.start <= last.end => last.end = last.end.max(gap.end),
+                _ => gaps.push(gap),
+            }
+        }
+        gaps
+    }
+
     /// Whether it is running at `instant`.
     pub fn is_active(&self, instant: DateTime<Utc>) -> bool {
-        self.started_at <= instant && instant < self.end() && !self.gaps().any(|gap| gap.contains(instant))
+        self.started_at <= instant && instant < self.end() && !self.reactivations().any(|gap| gap.contains(instant))
     }
 
     /// The instants after `instant` at which its terms may change, its start and end among them.
@@ -92,7 +96,7 @@ impl Subscription {
 
     /// What holds at an instant; none while it is not running.
     pub fn terms_at(&self, instant: DateTime<Utc>) -> Option<Terms> {
-        self.is_active(instant).then(|| self.terms(&self.in_order(), Clock::Effective, instant))
+        self.is_active(instant).then(|| self.terms(instant))
     }
 
     /// Every plan that it was, is or will be on, add-ons among them.
@@ -110,50 +114,55 @@ impl Subscription {
     /// The plan that held just before an instant: the first one before the start, the last one after the end.
     pub fn plan_before(&self, instant: DateTime<Utc>) -> (PlanKey, u32) {
         let last = instant.min(self.end()) - chrono::Duration::nanoseconds(1);
-        let terms = self.terms(&self.in_order(), Clock::Effective, last);
+        let terms = self.terms(last);
         (terms.plan, terms.plan_version)
     }
 
     /// Every time in which the terms stay the same, in order. They tile what is served.
     pub fn stretches(&self, clock: Clock) -> Vec<Stretch> {
-        self.stretches_until(clock, self.end())
+        self.stretches_within(clock, Period::new(self.started_at, self.end()))
     }
 
-    /// The same as if it ended at another instant.
-    fn stretches_until(&self, clock: Clock, end: DateTime<Utc>) -> Vec<Stretch> {
-        let changes = self.in_order();
-        let mut cuts: Vec<DateTime<Utc>> = vec![self.started_at];
-        cuts.extend(changes.iter().map(|(_, change)| change.time(clock)));
+    /// Those of a span, cut to it.
+    pub fn stretches_within(&self, clock: Clock, within: Period) -> Vec<Stretch> {
+        let within = Period::new(within.start.max(self.started_at), within.end.min(self.end()));
+        if within.is_empty() {
+            return Vec::new();
+        }
+        let gaps = self.gaps();
+        let mut cuts: Vec<DateTime<Utc>> = vec![within.start];
+        cuts.extend(self.changes.iter().map(|change| change.time(clock)));
         cuts.extend(self.trial.map(|trial| trial.until));
-        cuts.extend(self.gaps().flat_map(|gap| [gap.start, gap.end]));
-        cuts.retain(|cut| (self.started_at..end).contains(cut));
+        cuts.extend(gaps.iter().flat_map(|gap| [gap.start, gap.end]));
+        cuts.retain(|cut| within.contains(*cut));
         cuts.sort_unstable();
         cuts.dedup();
+        let mut fold = Fold::new(self, clock);
         let mut stretches: Vec<Stretch> = Vec::with_capacity(cuts.len());
-        let ends = cuts.iter().skip(1).copied().chain([end]);
+        let ends = cuts.iter().skip(1).copied().chain([within.end]);
         for (from, until) in cuts.iter().copied().zip(ends) {
-            if self.gaps().any(|gap| gap.contains(from)) {
+            if is_in(&gaps, from) {
                 continue;
             }
-            let terms = self.terms(&changes, clock, from);
+            let terms = fold.at(from);
             match stretches.last_mut() {
-                Some(last) if last.terms == terms && last.span.end == from => last.span.end = until,
-                _ => stretches.push(Stretch { span: Period::new(from, until), terms }),
+                Some(last) if last.terms == *terms && last.span.end == from => last.span.end = until,
+                _ => stretches.push(Stretch { span: Period::new(from, until), terms: terms.clone() }),
             }
         }
         stretches
     }
 
     /// The changes with their numbers, from 1, as they take effect; of one instant as they were recorded.
-    fn in_order(&self) -> Vec<(u32, &Change)> {
+    pub(super) fn in_order(&self) -> Vec<(u32, &Change)> {
         let mut changes: Vec<(u32, &Change)> = (1..).zip(&self.changes).collect();
         changes.sort_by_key(|(number, change)| (change.at, *number));
         changes
     }
 
-    fn terms(&self, changes: &[(u32, &Change)], clock: Clock, at: DateTime<Utc>) -> Terms {
-        let trial = self.trial.filter(|trial| at < trial.until);
-        let mut terms = Terms {
+    /// What holds before any change.
+    pub(super) fn first_terms(&self) -> Terms {
+        Terms {
             plan: self.plan.clone(),
             plan_version: self.plan_version,
             interval: self.interval,
@@ -161,50 +170,19 @@ impl Subscription {
             add_ons: BTreeMap::new(),
             overrides: BTreeMap::new(),
             is_paused: false,
-            trial: trial.map(|trial| trial.usage),
-        };
-        for (number, change) in changes.iter().filter(|(_, change)| change.time(clock) <= at) {
-            terms.apply(*number, &change.what);
+            trial: None,
         }
-        terms
     }
 
-    /// The times of one anchor each, in order: periods begin anew where a trial is over, where the subscription goes on after
-    /// a time that was not served, and where they become longer or shorter.
-    pub(super) fn segments(&self) -> Result<Vec<Segment>, PeriodError> {
-        let mut segments: Vec<Segment> = Vec::with_capacity(1);
-        let mut before: Option<Stretch> = None;
-        for stretch in self.stretches_until(Clock::Charged, END_OF_TIME) {
-            let (from, interval) = (stretch.span.start, stretch.terms.interval);
-            let is_fresh = before.as_ref().is_none_or(|before| {
-                before.span.end < from || (before.terms.trial.is_some() && stretch.terms.trial.is_none())
-            });
-            if is_fresh || before.as_ref().is_some_and(|before| before.terms.interval != interval) {
-                if let (Some(last), Some(before)) = (segments.last_mut(), &before) {
-                    last.until = before.span.end;
-                }
-                let anchor = self.anchor_from(from, interval)?;
-                segments.push(Segment { from, until: END_OF_TIME, anchor, is_fresh });
-            }
-            before = Some(stretch);
-        }
-        Ok(segments)
+    fn terms(&self, at: DateTime<Utc>) -> Terms {
+        Fold::new(self, Clock::Effective).at(at).clone()
     }
+}
 
-    /// Periods that begin anew: on the calendar's own day, or the one that the subscription named, or by anniversary on the
-    /// day itself.
-    fn anchor_from(&self, from: DateTime<Utc>, interval: Interval) -> Result<BillingAnchor, PeriodError> {
-        let names_its_own = from == self.started_at
-            || self.trial.is_some_and(|trial| trial.until == from)
-            || self.calendar == Alignment::Calendar;
-        let day = if names_its_own && interval.unit == self.interval.unit {
-            self.anchor_day
-        } else {
-            interval.own_anchor_day(self.calendar, from, self.zone)?
-        };
-        let origin = day_of(from, self.zone)?;
-        Ok(BillingAnchor { interval, calendar: self.calendar, day, origin, zone: self.zone })
-    }
+/// Whether an instant lies in one of these times, which are in order.
+pub(super) fn is_in(times: &[Period], instant: DateTime<Utc>) -> bool {
+    let next = times.partition_point(|time| time.end <= instant);
+    times.get(next).is_some_and(|time| time.contains(instant))
 }
 
 impl Change {
@@ -233,7 +211,9 @@ impl Terms {
         std::iter::once(own).chain(add_ons)
     }
 
-    fn apply(&mut self, number: u32, what: &Alteration) {
+    pub(super) fn apply(&mut self, number: u32, what: &Alteration) {
+        #[cfg(test)]
+        super::fold::steps::count();
         match what {
             Alteration::PlanChanged { plan, plan_version, interval, quantities } => {
                 if *plan != self.plan {
