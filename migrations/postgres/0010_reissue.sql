@@ -22,4 +22,4 @@ ALTER TABLE dunning_steps DROP CONSTRAINT dunning_steps_pkey, ADD PRIMARY KEY (t
 
 -- How many issued documents stand behind a redemption: one that has none left is used no more. What was merged before counts
 -- as one document.
-ALTER TABLE coupon_redemptions ADD COLUMN documents integer NOT NULL DEFAULT 1 CHECK (documents >= 0);
+ALTER TABLE coupon_redemptions ADD COLUMN documents integer NOT NULL DEFAULT 1;
