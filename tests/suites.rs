@@ -240,7 +240,8 @@ mod of_the_whole_path {
     use super::{LogChoice, has_kafka};
     mod rules {
         pub use crate::billing::{
-            closing, commitment, dimensions, finance, held, late, lifecycle, once, payments, terms, wallets, what_if,
+            closing, commitment, dimensions, finance, held, late, lifecycle, once, payments, reissue, terms, wallets,
+            what_if,
         };
         pub use crate::events::{answers, counting, failures, pages, poison, status, values, window, windows_of_usage};
         pub use crate::quota::{checks, onboarding, policy, signals};

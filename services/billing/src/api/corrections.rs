@@ -89,7 +89,8 @@ async fn decided<B: Serialize>(
     command: &InvoiceCommand,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Finance)?;
-    let request = request(context, caller, headers, route, &(id, asked));
+    let about = (id, asked);
+    let request = request(context, caller, headers, route, &about);
     let decide = async {
         let deciding = begin(context, caller, id, None).await?;
         let (_, state) = deciding.record(context, caller, command, None).await?;

@@ -142,6 +142,7 @@ async fn decided<B: Serialize>(
     command: impl FnOnce(&Deciding) -> Result<InvoiceCommand, Problem>,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Finance)?;
+    let about = (id, asked);
     let decide = async {
         let deciding = begin(context, caller, id, None).await?;
         let command = command(&deciding)?;
@@ -149,7 +150,7 @@ async fn decided<B: Serialize>(
         let status = if event.is_some() { StatusCode::CREATED } else { StatusCode::OK };
         Ok((status, InvoiceBalance::from(state)))
     };
-    idempotent(request(context, caller, headers, route, &(id, asked)), decide).await
+    idempotent(request(context, caller, headers, route, &about), decide).await
 }
 
 fn money(amount: Decimal, currency: Currency) -> Result<Money, Problem> {
