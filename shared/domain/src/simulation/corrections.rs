@@ -42,6 +42,9 @@ impl Simulation<'_> {
     ) -> Result<Option<Arc<Invoice>>, FieldError> {
         let invoice = self.issued.iter().find(|it| it.id == *invoice).cloned();
         if let (Some(invoice), Some(amount)) = (&invoice, amount) {
+            if let Some(index) = self.by_id.get(&invoice.subscription) {
+                self.courses[*index].spend(self.wallets.movements())?;
+            }
             self.wallets.give_back(invoice, amount, at).map_err(|error| at_command(place, "", error))?;
         }
         Ok(invoice)
@@ -51,10 +54,13 @@ impl Simulation<'_> {
     fn forget(&mut self, place: usize, subscription: &SubscriptionId) -> Result<(), FieldError> {
         let Some(index) = self.by_id.get(subscription).copied() else { return Ok(()) };
         let course = &mut self.courses[index];
+        let lines: usize = self.issued.iter().map(|invoice| 1 + invoice.lines.len()).sum();
+        course.spend(lines + self.issued.len())?;
+        let all_voided = self.receivables.voided();
         course.lines.clear();
         course.coupons.iter_mut().for_each(|coupon| coupon.redeemed.clear());
         for invoice in self.issued.iter().filter(|it| it.subscription == *subscription) {
-            let voided = self.receivables.voided(&invoice.id);
+            let voided = all_voided.get(&invoice.id).copied();
             if voided.is_none_or(|voided| voided == Voided::Forgiven) {
                 let is_forgiven = voided.is_some();
                 let lines = invoice.lines.iter().map(|line| BilledLine { is_forgiven, ..BilledLine::from(line) });

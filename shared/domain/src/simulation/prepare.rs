@@ -8,6 +8,7 @@ use super::document::{
 use super::receivables;
 use super::usage::UsageLog;
 use super::wallets::{self, MAX_WALLETS, Wallets};
+use super::work::Work;
 use crate::discount::Coupon;
 use crate::error::FieldError;
 use crate::id::{CouponKey, MeterKey, PlanKey, TenantId};
@@ -39,6 +40,7 @@ const YEARS: std::ops::RangeInclusive<i32> = 1970..=2199;
 pub(super) struct Prepared {
     pub settings: InvoiceSettings,
     pub grace_hours: u32,
+    /// By key and version.
     pub plans: Vec<PlanVersion>,
     pub tenants: BTreeMap<TenantId, Tenant>,
     pub log: UsageLog,
@@ -51,6 +53,8 @@ pub(super) struct Prepared {
     pub terms: BillingTerms,
     pub taxes: Option<TaxSettings>,
     pub coupons: BTreeMap<CouponKey, Coupon>,
+    /// What is left of the document's steps.
+    pub work: Work,
 }
 
 pub(super) struct Tenant {
@@ -63,7 +67,7 @@ pub(super) struct Tenant {
 
 impl Prepared {
     /// Takes plans and usage out of the document; its timeline stays.
-    pub fn new(document: &mut SimulationDocument) -> Result<Self, Vec<FieldError>> {
+    pub fn new(document: &mut SimulationDocument, work: Work) -> Result<Self, Vec<FieldError>> {
         let mut faults = Vec::new();
         check_sizes(document, &mut faults);
         if !faults.is_empty() {
@@ -74,7 +78,7 @@ impl Prepared {
         let outer = BillingTerms { due_days: None, dunning: document.dunning.take() };
         faults.extend(outer.check("").err());
         let follows_payments = receivables::are_followed(document, &outer);
-        let plans = plans(std::mem::take(&mut document.plans), &mut faults);
+        let mut plans = plans(std::mem::take(&mut document.plans), &mut faults);
         let tenants = tenants(document, &mut faults);
         let wallets = wallets::prepare(document, &tenants, &mut faults);
         let meters = meters(std::mem::take(&mut document.meters), &mut faults);
@@ -84,7 +88,7 @@ impl Prepared {
                 found.into_iter().map(|fault| FieldError { field: format!("/plans/{index}{}", fault.field), ..fault }),
             );
         }
-        let log = UsageLog::new(std::mem::take(&mut document.usage), meters, &tenants, &mut faults);
+        let log = UsageLog::new(std::mem::take(&mut document.usage), meters, &tenants, &work, &mut faults);
         let mut order: Vec<usize> = (0..document.timeline.len()).collect();
         order.sort_by_key(|place| document.timeline[*place].at);
         let grace_hours = document.grace_hours.unwrap_or(DEFAULT_GRACE_HOURS);
@@ -94,17 +98,30 @@ impl Prepared {
         if !faults.is_empty() {
             return Err(faults);
         }
+        plans.sort_by(|one, other| (&one.key, one.version).cmp(&(&other.key, other.version)));
         let terms = outer;
-        Ok(Self { settings, grace_hours, plans, tenants, log, wallets, order, follows_payments, terms, taxes, coupons })
+        Ok(Self {
+            settings,
+            grace_hours,
+            plans,
+            tenants,
+            log,
+            wallets,
+            order,
+            follows_payments,
+            terms,
+            taxes,
+            coupons,
+            work,
+        })
     }
 
     /// The version asked for, else the highest.
     pub fn plan(&self, key: &PlanKey, version: Option<u32>) -> Option<&PlanVersion> {
-        let versions = self.plans.iter().filter(|plan| plan.key == *key);
-        match version {
-            Some(version) => versions.into_iter().find(|plan| plan.version == version),
-            None => versions.max_by_key(|plan| plan.version),
-        }
+        let most = (key, version.unwrap_or(u32::MAX));
+        let after = self.plans.partition_point(|plan| (&plan.key, plan.version) <= most);
+        let last = self.plans.get(after.checked_sub(1)?)?;
+        (last.key == *key && version.is_none_or(|version| last.version == version)).then_some(last)
     }
 
     /// The terms of payment of a plan's invoices to a tenant.

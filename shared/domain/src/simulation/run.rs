@@ -66,7 +66,9 @@ impl<'p> Simulation<'p> {
 
     /// Everything up to an instant, inclusive. To go there in two steps is the same as in one.
     pub fn advance(&mut self, until: DateTime<Utc>) -> Result<(), FieldError> {
-        while let Some((at, next)) = self.next().filter(|(at, _)| *at <= until) {
+        loop {
+            self.look_ahead()?;
+            let Some((at, next)) = self.next().filter(|(at, _)| *at <= until) else { return Ok(()) };
             self.now = Some(at);
             match next {
                 Next::Command(place) => {
@@ -78,7 +80,14 @@ impl<'p> Simulation<'p> {
                 Next::Ending(ending) => self.wallets.end(ending).map_err(|error| at_wallets(&error))?,
             }
         }
-        Ok(())
+    }
+
+    /// Takes the steps of finding what happens next, and of doing it with credits and receivables.
+    fn look_ahead(&self) -> Result<(), FieldError> {
+        let followed = if self.prepared.follows_payments { self.receivables.weight() } else { 0 };
+        let work = &self.prepared.work;
+        let taken = work.scan(self.courses.len() + 2 * self.wallets.weight()).and_then(|()| work.spend(1 + followed));
+        taken.map_err(|exhausted| exhausted.at("/timeline"))
     }
 
     /// What happens next. Of one instant a command is first, then dunning, then what is closed, then the grants that end.
@@ -86,18 +95,23 @@ impl<'p> Simulation<'p> {
         let place = self.prepared.order.get(self.commands_done).copied();
         let command = place.map(|place| (self.document.timeline[place].at, Next::Command(place)));
         let closing = self.next_closing().map(|(index, at)| (at, Next::Closing(index)));
-        let ending = self.wallets.next_ending(self.now, |tenant, expiry| self.is_unbilled(tenant, expiry));
+        let ending = self.wallets.next_ending(self.now, || self.unbilled_from());
         let ending = ending.map(|ending| (ending.at, Next::Ending(ending)));
         let dunning = if self.prepared.follows_payments { self.receivables.next_at() } else { None };
         let dunning = dunning.map(|at| (at, Next::Dunning));
         [command, dunning, closing, ending].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
-    /// Whether something that was due up to an instant waits for its invoice.
-    fn is_unbilled(&self, tenant: &TenantId, until: DateTime<Utc>) -> bool {
-        let of_tenant = self.courses.iter().filter(|course| course.state.tenant == *tenant);
-        let mut next = of_tenant.filter_map(|course| course.next.as_ref());
-        next.any(|next| next.moment.revision == 0 && next.moment.at <= until)
+    /// By tenant the first moment that waits for its invoice.
+    fn unbilled_from(&self) -> HashMap<&TenantId, DateTime<Utc>> {
+        let mut first: HashMap<&TenantId, DateTime<Utc>> = HashMap::new();
+        for course in &self.courses {
+            if let Some(next) = course.next.as_ref().filter(|next| next.moment.revision == 0) {
+                let known = first.entry(&course.state.tenant).or_insert(next.moment.at);
+                *known = next.moment.at.min(*known);
+            }
+        }
+        first
     }
 
     /// The course whose moment is closed next. Of one instant: wave by wave, by tenant and subscription, then corrections.

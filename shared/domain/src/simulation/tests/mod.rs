@@ -10,6 +10,7 @@ mod refusals;
 mod voids;
 mod wallets;
 mod words;
+mod work;
 
 use super::*;
 use std::path::{Path, PathBuf};
