@@ -70,6 +70,7 @@ fn value(route: &Route, name: &str, names: &Names) -> Given {
         "source" if is_below("/v1/events") => named(&names.source),
         "id" if is_below("/v1/credit-notes/") => named(&names.note),
         "subscription_id" => named(&names.subscription),
+        "invoice_id" => named(&names.invoice),
         "number" => named(&names.number),
         "key_id" => named(&names.key),
         "place" => named(&names.place),

@@ -2,12 +2,14 @@
 
 mod corrections;
 mod coupons;
+mod credit_notes;
 mod deciding;
 mod events;
 mod invoice;
 mod invoices;
 mod payments;
 mod plans;
+mod printed;
 mod runs;
 mod simulations;
 mod subscriptions;
@@ -60,7 +62,8 @@ pub fn routes(context: Arc<Context>) -> OpenApiRouter {
         .routes(routes!(corrections::void))
         .routes(routes!(corrections::write_off))
         .routes(routes!(corrections::credit, corrections::list))
-        .routes(routes!(corrections::show))
+        .routes(routes!(credit_notes::list))
+        .routes(routes!(credit_notes::show))
         .routes(routes!(terms::open_credit))
         .routes(routes!(terms::show, terms::set))
         .with_state(context)

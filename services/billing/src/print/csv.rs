@@ -95,17 +95,17 @@ fn shares<'a>(invoice: &'a Invoice, line: &'a InvoiceLine) -> impl Iterator<Item
     shares.filter(|(_, share)| share.line == line.number).map(|(row, share)| (row, share.amount))
 }
 
-fn rate(row: &TaxRow) -> String {
+pub(super) fn rate(row: &TaxRow) -> String {
     format!("{} {} %", row.name, row.rate_percent.normalize())
 }
 
 /// Empty where there is nothing to add. What was issued adds up, so that the sum exists.
-fn sum(amounts: impl Iterator<Item = Money>) -> String {
+pub(super) fn sum(amounts: impl Iterator<Item = Money>) -> String {
     let sum = amounts.map(Ok).reduce(|sum: Result<Money, MoneyError>, amount| sum?.checked_add(amount?));
     sum.and_then(Result::ok).map(|sum| sum.to_decimal().to_string()).unwrap_or_default()
 }
 
-fn text<T: ToString>(value: &Option<T>) -> String {
+pub(super) fn text<T: ToString>(value: &Option<T>) -> String {
     value.as_ref().map(T::to_string).unwrap_or_default()
 }
 

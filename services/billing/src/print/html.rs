@@ -81,7 +81,7 @@ pub fn page<'a>(invoice: &'a Invoice) -> Result<String, askama::Error> {
 }
 
 /// `VAT 19 % (DE, books), included, on 34.40 EUR`.
-fn tax_of(row: &TaxRow) -> String {
+pub(super) fn tax_of(row: &TaxRow) -> String {
     let place = row.jurisdiction.as_ref().map(ToString::to_string);
     let parts: Vec<String> = place.into_iter().chain(row.category.as_ref().map(ToString::to_string)).collect();
     let where_and_what = if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) };
@@ -125,7 +125,7 @@ fn shown(line: &InvoiceLine, zone: TimeZone) -> Line<'_> {
     }
 }
 
-fn money(money: Money) -> String {
+pub(super) fn money(money: Money) -> String {
     format_amount(money.to_decimal(), money.currency)
 }
 

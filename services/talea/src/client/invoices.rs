@@ -1,9 +1,10 @@
 //! `talea invoices`: the list, and one invoice with its lines explained.
 
+use super::document::{self, Format};
 use super::http::{Client, Connection};
 use super::table::{self, money, text};
-use anyhow::{Context, bail};
-use clap::{Subcommand, ValueEnum};
+use anyhow::Context;
+use clap::Subcommand;
 use serde_json::Value;
 use std::fmt::Write;
 use talea_platform::config::Config;
@@ -39,24 +40,6 @@ pub enum InvoicesCommand {
     },
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    Text,
-    Html,
-    Csv,
-    Json,
-}
-
-impl Format {
-    fn accept(self) -> &'static str {
-        match self {
-            Self::Text | Self::Json => "application/json",
-            Self::Html => "text/html",
-            Self::Csv => "text/csv",
-        }
-    }
-}
-
 pub async fn run(config: &Config, command: &InvoicesCommand, json: bool) -> anyhow::Result<()> {
     match command {
         InvoicesCommand::List { tenant, status, subscription, issued_from, issued_to, connection } => {
@@ -73,27 +56,9 @@ pub async fn run(config: &Config, command: &InvoicesCommand, json: bool) -> anyh
         InvoicesCommand::Show { invoice, format, connection } => {
             let client = Client::new(config, connection)?;
             let format = if json { Format::Json } else { *format };
-            let path = format!("/v1/invoices/{}", id(&client, invoice).await?);
-            let body = client.text(&path, format.accept()).await?;
-            match format {
-                Format::Text => table::whole(&readable(&serde_json::from_str(&body)?)?),
-                Format::Json => table::json(&serde_json::from_str::<Value>(&body)?),
-                Format::Html | Format::Csv => table::whole(&body),
-            }
+            let path = format!("/v1/invoices/{}", document::id(&client, "/v1/invoices", "inv_", invoice).await?);
+            document::show(&client, &path, format, readable).await
         }
-    }
-}
-
-/// An id as it is; a number is looked up.
-async fn id(client: &Client, invoice: &str) -> anyhow::Result<String> {
-    if invoice.starts_with("inv_") {
-        return Ok(invoice.to_owned());
-    }
-    let found = client.rows("/v1/invoices", &vec![("number", Some(invoice.to_owned()))]).await?;
-    match found.as_slice() {
-        [one] => Ok(text(&one["id"])),
-        [] => bail!("no invoice has the number {invoice}; `talea invoices list` shows them"),
-        many => bail!("{} invoices have the number {invoice}; show one by its id", many.len()),
     }
 }
 
@@ -149,18 +114,30 @@ pub(crate) fn readable(invoice: &Value) -> anyhow::Result<String> {
             writeln!(out, "     {}", text(sentence))?;
         }
     }
-    for row in invoice["taxes"].as_array().into_iter().flatten() {
+    taxes(&mut out, &invoice["taxes"])?;
+    writeln!(out, "{:<64} {:>20}", "Tax", money(&invoice["tax"]))?;
+    writeln!(out, "{:<64} {:>20}", "Total", money(&invoice["total"]))?;
+    for credit in invoice["credits"].as_array().into_iter().flatten() {
+        writeln!(out, "{:<64} {:>20}", text(&credit["description"]), format!("-{}", money(&credit["amount"])))?;
+    }
+    if !invoice["amount_due"].is_null() {
+        writeln!(out, "{:<64} {:>20}", "Due", money(&invoice["amount_due"]))?;
+    }
+    for note in invoice["notes"].as_array().into_iter().flatten() {
+        writeln!(out, "\n{}", text(note))?;
+    }
+    Ok(out)
+}
+
+/// A row for each rate.
+pub(super) fn taxes(out: &mut String, rows: &Value) -> std::fmt::Result {
+    for row in rows.as_array().into_iter().flatten() {
         let included = if row["included"] == true { ", included" } else { "" };
         let rate =
             format!("{} {} %{included}, on {}", text(&row["name"]), text(&row["rate_percent"]), money(&row["base"]));
         writeln!(out, "{rate:<64} {:>20}", money(&row["amount"]))?;
     }
-    writeln!(out, "{:<64} {:>20}", "Tax", money(&invoice["tax"]))?;
-    writeln!(out, "{:<64} {:>20}", "Total", money(&invoice["total"]))?;
-    for note in invoice["notes"].as_array().into_iter().flatten() {
-        writeln!(out, "\n{}", text(note))?;
-    }
-    Ok(out)
+    Ok(())
 }
 
 fn origin(lineage: &Value) -> String {
