@@ -168,7 +168,7 @@ mod tests {
         invoice.notes = vec!["Reverse charge".to_owned()];
         let html = page(&invoice).expect("renders");
         for text in
-            ["Fifth: 20 % off", "5.06 EUR", "VAT 19 % (DE), on -20.23 EUR", "-3.84 EUR", "-24.07 EUR", "Reverse charge"]
+            ["Fifth: 20 % off", "5.06 EUR", "VAT 19 % (DE), on -20.23 EUR", "-3.85 EUR", "-24.08 EUR", "Reverse charge"]
         {
             assert!(html.contains(text), "{text}");
         }

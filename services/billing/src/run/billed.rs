@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use talea_domain::id::{InvoiceId, MeterKey, SubscriptionId, TenantId};
-use talea_domain::invoice::{BilledLine, InvoiceLine};
+use talea_domain::invoice::{BilledLine, InvoiceLine, TaxRow};
 use talea_domain::party::Party;
 use talea_domain::period::Period;
 use talea_platform::usage::billing::Cut;
@@ -103,8 +103,10 @@ pub async fn billed_lines(
         (stretch.index, &subscription.tenant, &subscription.id, stretch.period)
     });
     let lines = lines_inside(connection, candidates.len(), &places.collect::<Vec<_>>()).await?;
-    let billed =
-        |(line, is_forgiven): &(InvoiceLine, bool)| BilledLine { is_forgiven: *is_forgiven, ..BilledLine::from(line) };
+    let billed = |(line, taxes, is_forgiven): &Issued| BilledLine {
+        is_forgiven: *is_forgiven,
+        ..BilledLine::taxed(line, taxes)
+    };
     Ok(lines.iter().map(|lines| lines.iter().map(billed).collect()).collect())
 }
 
@@ -116,20 +118,23 @@ pub async fn issued_lines(
     let places = stretches.iter().enumerate();
     let places = places.map(|(place, (tenant, subscription, period))| (place, *tenant, *subscription, *period));
     let lines = lines_inside(connection, stretches.len(), &places.collect::<Vec<_>>()).await?;
-    let asked_for = |lines: Vec<(InvoiceLine, bool)>| {
-        lines.into_iter().filter(|(_, is_forgiven)| !is_forgiven).map(|(line, _)| line).collect()
+    let asked_for = |lines: Vec<Issued>| {
+        lines.into_iter().filter(|(.., is_forgiven)| !is_forgiven).map(|(line, ..)| line).collect()
     };
     Ok(lines.into_iter().map(asked_for).collect())
 }
 
-/// The issued lines of each of `count` places, inside any of its stretches, each with whether it is forgiven. What a void leaves
-/// owed counts as not billed.
+/// An issued line, the tax rows of its invoice, and whether it is forgiven.
+type Issued = (InvoiceLine, Vec<TaxRow>, bool);
+
+/// The issued lines of each of `count` places, inside any of its stretches. What a void leaves owed counts as not billed.
 async fn lines_inside(
     connection: &mut PgConnection,
     count: usize,
     stretches: &[(usize, &TenantId, &SubscriptionId, Period)],
-) -> anyhow::Result<Vec<Vec<(InvoiceLine, bool)>>> {
+) -> anyhow::Result<Vec<Vec<Issued>>> {
     const LINES: &str = "SELECT DISTINCT ON (k.place, i.billed_at, i.revision, l.invoice_id, l.line) k.place, l.document, \
+            (i.document::json -> 'taxes')::text AS taxes, \
             EXISTS (SELECT FROM invoice_states f WHERE f.tenant_id = i.tenant_id AND f.invoice_id = i.id \
                 AND f.voided = 'forgiven') AS is_forgiven \
         FROM unnest($1::bigint[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[]) \
@@ -144,7 +149,7 @@ async fn lines_inside(
     if stretches.is_empty() {
         return Ok(lines);
     }
-    let rows: Vec<(i64, String, bool)> = sqlx::query_as(LINES)
+    let rows: Vec<(i64, String, Option<String>, bool)> = sqlx::query_as(LINES)
         .bind(stretches.iter().map(|(place, ..)| *place as i64 + 1).collect::<Vec<_>>())
         .bind(stretches.iter().map(|(_, tenant, ..)| tenant.as_str()).collect::<Vec<_>>())
         .bind(stretches.iter().map(|(_, _, subscription, _)| subscription.as_str()).collect::<Vec<_>>())
@@ -152,8 +157,9 @@ async fn lines_inside(
         .bind(stretches.iter().map(|(.., period)| period.end).collect::<Vec<_>>())
         .fetch_all(connection)
         .await?;
-    for (place, document, is_forgiven) in rows {
-        lines[index(place)?].push((serde_json::from_str(&document)?, is_forgiven));
+    for (place, document, taxes, is_forgiven) in rows {
+        let taxes = taxes.map(|taxes| serde_json::from_str(&taxes)).transpose()?.unwrap_or_default();
+        lines[index(place)?].push((serde_json::from_str(&document)?, taxes, is_forgiven));
     }
     Ok(lines)
 }

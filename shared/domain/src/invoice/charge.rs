@@ -3,6 +3,7 @@
 use super::assemble::{BillInput, UsageFigure};
 use super::discounts::{free_units, sum_by_coupon};
 use super::forgiven::{self, Charged};
+use super::line_tax::{LineTax, sum_by_tax};
 use super::{BilledLine, InvoiceError, InvoiceLine, LineKind, Lineage};
 use crate::discount::LineDiscount;
 use crate::money::{Money, MoneyError, format_amount, group_thousands};
@@ -190,6 +191,8 @@ struct Billed {
     quantity: Decimal,
     /// What coupons took off it, a sum for each.
     discounts: Vec<LineDiscount>,
+    /// How it was taxed, a sum for each tax.
+    taxes: Vec<LineTax>,
 }
 
 impl Billed {
@@ -200,6 +203,7 @@ impl Billed {
             forgiven: charged.forgiven,
             quantity: sum_exact(lines.iter().map(|line| line.quantity)).ok_or_else(|| overflow(sold))?,
             discounts: sum_by_coupon(&charged.discounts)?,
+            taxes: sum_by_tax(&charged.taxes)?,
         })
     }
 }
@@ -254,19 +258,23 @@ impl Draft {
             Some(before) => rated.checked_sub(before)?,
             None => rated,
         };
+        let (description, explanation) = (self.describe(sold, zone)?, self.explain(amount));
+        let (already_discounted, already_taxed) =
+            self.before.map(|before| (before.discounts, before.taxes)).unwrap_or_default();
         Ok(InvoiceLine {
             number: 0,
             kind: self.kind,
             price_key: sold.identity.price.clone(),
-            description: self.describe(sold, zone)?,
+            description,
             period: self.lineage.window,
             quantity: self.quantity,
             amount,
-            explanation: self.explain(amount),
+            explanation,
             rows: self.rated.rows,
             already_billed,
             discounts: Vec::new(),
-            already_discounted: self.before.map(|before| before.discounts).unwrap_or_default(),
+            already_discounted,
+            already_taxed,
             tax_category: sold.price.tax_category.clone(),
             lineage: self.lineage,
         })

@@ -5,6 +5,7 @@
 use super::assemble::BillInput;
 use super::charge::{days, outcome};
 use super::forgiven::{self, Charged};
+use super::line_tax::sum_by_tax;
 use super::owed::{RECURRING, USAGE};
 use super::{BilledLine, InvoiceError, InvoiceLine, LineKind, Lineage};
 use crate::id::{PlanKey, PriceKey};
@@ -113,15 +114,15 @@ impl Charges {
     }
 
     fn charged(&self, plan: &PlanVersion) -> Result<Money, MoneyError> {
-        let lines = self.of_plan(plan, |kind| RECURRING.contains(&kind) || USAGE.contains(&kind));
-        Money::sum(self.currency, lines.map(|line| line.amount))
+        let charges = self.of_plan(plan, |kind| RECURRING.contains(&kind) || USAGE.contains(&kind));
+        Money::sum(self.currency, charges.map(|line| line.amount))
     }
 
-    fn of_plan<'c>(
-        &'c self,
-        plan: &PlanVersion,
-        counts: impl Fn(LineKind) -> bool,
-    ) -> impl Iterator<Item = &'c BilledLine> {
+    fn of_plan<'a>(
+        &'a self,
+        plan: &'a PlanVersion,
+        counts: impl Fn(LineKind) -> bool + Clone + 'a,
+    ) -> impl Iterator<Item = &'a BilledLine> + Clone {
         self.lines.iter().filter(move |line| {
             let identity = &line.identity;
             let is_own =
@@ -164,6 +165,7 @@ impl Charges {
             already_billed,
             discounts: Vec::new(),
             already_discounted: Vec::new(),
+            already_taxed: sum_by_tax(&charged.taxes)?,
             tax_category: None,
             explanation,
             lineage: Lineage {

@@ -3,6 +3,7 @@
 //! credited for what was never asked.
 
 use super::BilledLine;
+use super::line_tax::LineTax;
 use crate::discount::LineDiscount;
 use crate::money::{Money, MoneyError, proportion};
 
@@ -14,6 +15,8 @@ pub(super) struct Charged {
     pub forgiven: Money,
     /// What coupons took off all of that.
     pub discounts: Vec<LineDiscount>,
+    /// What of it was taxed.
+    pub taxes: Vec<LineTax>,
 }
 
 impl Charged {
@@ -25,17 +28,20 @@ impl Charged {
         };
         let all = sum(true)?;
         let forgiven = Money::new(all.minor.min(owed.minor.max(0)), owed.currency);
-        let mut discounts = Vec::new();
+        let counted = |line: &BilledLine, amount: Money| match line.is_forgiven && all != forgiven {
+            true => proportion(amount, forgiven.minor.into(), all.minor.into()),
+            false => Ok(amount),
+        };
+        let (mut discounts, mut taxes) = (Vec::new(), Vec::new());
         for line in lines {
             for discount in &line.discounts {
-                let amount = match line.is_forgiven && all != forgiven {
-                    true => proportion(discount.amount, forgiven.minor.into(), all.minor.into())?,
-                    false => discount.amount,
-                };
-                discounts.push(LineDiscount { amount, ..discount.clone() });
+                discounts.push(LineDiscount { amount: counted(line, discount.amount)?, ..discount.clone() });
+            }
+            for tax in &line.taxes {
+                taxes.push(LineTax { amount: counted(line, tax.amount)?, ..tax.clone() });
             }
         }
-        Ok(Self { asked: sum(false)?, forgiven, discounts })
+        Ok(Self { asked: sum(false)?, forgiven, discounts, taxes })
     }
 
     /// What counts as billed.

@@ -1,5 +1,6 @@
 //! One line of an invoice: an amount, the rows that make it, and where they come from.
 
+use super::LineTax;
 use crate::discount::LineDiscount;
 use crate::id::{AddOnKey, MeterKey, PlanKey, PriceKey, TaxCategory};
 use crate::money::{Money, MoneyError};
@@ -67,6 +68,9 @@ pub struct InvoiceLine {
     /// Of a correction: what coupons took off the earlier lines.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub already_discounted: Vec<LineDiscount>,
+    /// Of a correction: how the earlier lines were taxed, which it follows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub already_taxed: Vec<LineTax>,
     /// Of its price; absent for what is taxed as usual.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tax_category: Option<TaxCategory>,
@@ -163,8 +167,12 @@ pub struct BilledLine {
     /// Its invoice was voided for good: it is never asked for again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_forgiven: bool,
+    /// How it was taxed; none where no taxes were configured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taxes: Vec<LineTax>,
 }
 
+/// Without its taxes, which its document has: see [`BilledLine::of`].
 impl From<&InvoiceLine> for BilledLine {
     fn from(line: &InvoiceLine) -> Self {
         Self {
@@ -176,6 +184,7 @@ impl From<&InvoiceLine> for BilledLine {
             amount: line.amount,
             discounts: line.discounts.clone(),
             is_forgiven: false,
+            taxes: Vec::new(),
         }
     }
 }

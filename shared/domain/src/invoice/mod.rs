@@ -8,6 +8,7 @@ mod discounts;
 mod finalize;
 mod forgiven;
 mod line;
+mod line_tax;
 mod number;
 mod owed;
 mod settlement;
@@ -19,6 +20,7 @@ pub use assemble::{BillInput, BillTerms, UsageFigure, assemble};
 pub use discounts::{DiscountRow, redemptions};
 pub use finalize::{InvoiceError, finalize, verify};
 pub use line::{BilledLine, InvoiceLine, LineKind, LineShare, Lineage};
+pub use line_tax::LineTax;
 pub use number::format_number;
 pub use settlement::{
     CreditCause, CreditEntry, CreditRefunded, InvoiceVoided, MAX_TEXT_CHARS, MarkedUncollectible, PaymentRecorded,

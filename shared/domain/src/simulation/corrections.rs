@@ -63,7 +63,7 @@ impl Simulation<'_> {
             let voided = all_voided.get(&invoice.id).copied();
             if voided.is_none_or(|voided| voided == Voided::Forgiven) {
                 let is_forgiven = voided.is_some();
-                let lines = invoice.lines.iter().map(|line| BilledLine { is_forgiven, ..BilledLine::from(line) });
+                let lines = BilledLine::of(invoice).map(|line| BilledLine { is_forgiven, ..line });
                 course.lines.extend(lines);
             }
             if voided.is_none() {

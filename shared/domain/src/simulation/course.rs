@@ -310,7 +310,7 @@ impl<'p> Course<'p> {
             let number = format_number(&self.prepared.settings.series, None, *numbers);
             wallets.pay(&mut invoice, at).map_err(|error| self.refused(error))?;
             let invoice = finalize(invoice, number, at).map_err(|error| self.refused(error))?;
-            self.lines.extend(invoice.lines.iter().map(BilledLine::from));
+            self.lines.extend(BilledLine::of(&invoice));
             self.redeem(&invoice).map_err(|error| self.refused(error))?;
             issued = Some(Arc::new(invoice));
         }

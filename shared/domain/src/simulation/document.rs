@@ -115,6 +115,9 @@ pub struct TenantInput {
     /// As the tax office sees it; where the issuer is when absent.
     #[serde(default)]
     pub tax: Option<TaxProfile>,
+    /// What changes about it, each profile whole and from its first day on.
+    #[serde(default)]
+    pub tax_profiles: Vec<TaxProfile>,
 }
 
 /// A command, given and recorded at `at`. Exactly one of the commands is there; `commands.rs` lists them.

@@ -244,14 +244,34 @@ fn tenants(document: &mut SimulationDocument, faults: &mut Vec<FieldError>) -> B
         faults.extend(bill_to.check(&format!("/tenants/{index}/bill_to")).err());
         let terms = BillingTerms { due_days: tenant.due_days, dunning: tenant.dunning };
         faults.extend(terms.check(&format!("/tenants/{index}")).err());
-        let tax: Vec<TaxProfile> = tenant.tax.into_iter().collect();
-        let found = tax.iter().flat_map(TaxProfile::validate);
-        faults.extend(found.map(|fault| below(format!("/tenants/{index}/tax"), fault)));
+        let tax = profiles(index, tenant.tax, tenant.tax_profiles, faults);
         if tenants.insert(tenant.id, Tenant { zone: tenant.zone, bill_to, terms, tax }).is_some() {
             faults.push(twice(format!("/tenants/{index}/id")));
         }
     }
     tenants
+}
+
+/// Every profile of a tenant: what is known from the beginning, and what changes.
+fn profiles(
+    index: usize,
+    first: Option<TaxProfile>,
+    later: Vec<TaxProfile>,
+    faults: &mut Vec<FieldError>,
+) -> Vec<TaxProfile> {
+    let places = first.is_some().then(|| "tax".to_owned());
+    let places = places.into_iter().chain((0..).map(|place| format!("tax_profiles/{place}")));
+    let mut profiles: Vec<TaxProfile> = Vec::with_capacity(later.len() + 1);
+    for (profile, place) in first.into_iter().chain(later).zip(places) {
+        let pointer = format!("/tenants/{index}/{place}");
+        faults.extend(profile.validate().into_iter().map(|fault| below(pointer.clone(), fault)));
+        if profiles.iter().any(|other| other.valid_from == profile.valid_from) {
+            let way_out = "let each profile begin on a day of its own";
+            faults.push(FieldError::new(format!("{pointer}/valid_from"), "is that of another profile", way_out));
+        }
+        profiles.push(profile);
+    }
+    profiles
 }
 
 fn meters(meters: Vec<MeterInput>, faults: &mut Vec<FieldError>) -> BTreeMap<MeterKey, MeterDefinition> {

@@ -94,17 +94,19 @@ fn terms(page: &mut String, document: &SimulationDocument) {
         writeln!(page, "- Tax: {name} {percent} % in {place}{category}{included}{from}{to}").unwrap();
     }
     for tenant in &document.tenants {
-        let Some(tax) = &tenant.tax else {
-            continue;
-        };
-        let id = tenant
-            .bill_to
-            .as_ref()
-            .and_then(|party| party.tax_id.as_ref())
-            .map(|id| format!(", tax id {id}"))
-            .unwrap_or_default();
-        let exempt = tax.exemptions.iter().map(|exemption| format!(", exempt by {}", exemption.reason));
-        writeln!(page, "- {} is in {}{id}{}", tenant.id, tax.jurisdiction, exempt.collect::<String>()).unwrap();
+        let id = tenant.bill_to.as_ref().and_then(|party| party.tax_id.as_ref());
+        for tax in tenant.tax.iter().chain(&tenant.tax_profiles) {
+            let from = tax.valid_from.map(|day| format!(", from {day}")).unwrap_or_default();
+            let registered = match (tax.registered, id) {
+                (Some(false), _) => ", not registered for tax".to_owned(),
+                (_, Some(id)) => format!(", tax id {id}"),
+                (Some(true), None) => ", registered for tax".to_owned(),
+                (None, None) => String::new(),
+            };
+            let exempt: String =
+                tax.exemptions.iter().map(|exemption| format!(", exempt by {}", exemption.reason)).collect();
+            writeln!(page, "- {} is in {}{registered}{from}{exempt}", tenant.id, tax.jurisdiction).unwrap();
+        }
     }
 }
 
