@@ -7,6 +7,7 @@ mod pricing;
 mod properties;
 mod receivables;
 mod refusals;
+mod schema;
 mod voids;
 mod wallets;
 mod words;

@@ -26,7 +26,8 @@ pub fn price(price: &Price) -> String {
         }
     };
     let (transform, commitment) = (transform.unwrap_or_default(), commitment.unwrap_or_default());
-    format!("{}{held}{transform}{commitment}", model(&price.model))
+    let taxed = price.tax_category.as_ref().map(|category| format!("; taxed as `{category}`")).unwrap_or_default();
+    format!("{}{held}{transform}{commitment}{taxed}", model(&price.model))
 }
 
 /// `; at least 20.00 USD; at most 50.00 USD`.
@@ -60,7 +61,8 @@ pub(super) fn model(model: &PriceModel) -> String {
         }
         PriceModel::PerDuration(price) => {
             let (included, amount) = (included(price.included), amounts(&price.unit_amount));
-            format!("{included}{amount} per {} of `{}`", price.per.as_str(), price.meter)
+            let (per, meter, unit) = (price.per.as_str(), &price.meter, price.measured_in.as_str());
+            format!("{included}{amount} per {per} of `{meter}`, which is measured in {unit}s")
         }
         PriceModel::Package(price) => {
             let free = match price.free_packages {
@@ -75,6 +77,7 @@ pub(super) fn model(model: &PriceModel) -> String {
             let free = price.free_amount.as_ref().map(|free| format!("; {} free", amounts(free)));
             let count = match price.free_transactions {
                 0 => String::new(),
+                1 => "; 1 transaction free".to_owned(),
                 count => format!("; {count} transactions free"),
             };
             let rate = percent(&price.rate_percent);
