@@ -17,6 +17,7 @@ pub mod invoice;
 pub mod journal;
 pub mod meter;
 pub mod money;
+pub mod objects;
 pub mod party;
 pub mod period;
 pub mod plan;

@@ -6,7 +6,7 @@ use crate::discount::Coupon;
 use crate::dunning::DunningPolicy;
 use crate::id::{CouponKey, GrantId, MeterKey, PlanKey, PriceKey, SubscriptionId, TenantId, WalletId};
 use crate::journal::CancelMode;
-use crate::meter::{Aggregation, Dimension, Filter};
+use crate::meter::NewMeter;
 use crate::money::{Currency, Money};
 use crate::party::Party;
 use crate::period::{Alignment, TimeZone};
@@ -64,8 +64,9 @@ pub struct SimulationDocument {
     /// How long a period waits for late usage, where its plan does not say.
     #[serde(default)]
     pub grace_hours: Option<u32>,
+    /// As `POST /v1/meters` takes them. Quantities need none: without one they add.
     #[serde(default)]
-    pub meters: Vec<MeterInput>,
+    pub meters: Vec<NewMeter>,
     pub plans: Vec<PlanVersion>,
     pub tenants: Vec<TenantInput>,
     /// What was asked of the subscriptions, each with its instant.
@@ -79,23 +80,6 @@ pub struct SimulationDocument {
     /// Prepaid credits; they are there from the beginning, and empty.
     #[serde(default)]
     pub wallets: Vec<WalletInput>,
-}
-
-/// A meter, as `POST /v1/meters` takes it. Quantities need none: without one they add.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MeterInput {
-    pub key: MeterKey,
-    pub event_type: String,
-    pub aggregation: Aggregation,
-    #[serde(default)]
-    pub field: Option<String>,
-    #[serde(default)]
-    pub filters: Vec<Filter>,
-    #[serde(default)]
-    pub dimensions: Vec<Dimension>,
-    #[serde(default)]
-    pub unit: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

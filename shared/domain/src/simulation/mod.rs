@@ -31,8 +31,8 @@ mod work;
 
 pub use document::{
     CancelInput, CreditNoteInput, DEFAULT_DUE_DAYS, DEFAULT_GRACE_HOURS, DEFAULT_ISSUER, DEFAULT_SERIES, GrantInput,
-    MeterInput, PhaseInput, SimulationDocument, StartInput, TenantInput, TimelineEntry, TopUpInput, TrialInput,
-    UsageInput, WalletInput,
+    PhaseInput, SimulationDocument, StartInput, TenantInput, TimelineEntry, TopUpInput, TrialInput, UsageInput,
+    WalletInput,
 };
 pub use parse::{MAX_DOCUMENT_BYTES, parse};
 pub use prepare::{MAX_AS_OF, MAX_COMMANDS, MAX_METERS, MAX_PLANS, MAX_TENANTS, MAX_USAGE};

@@ -2,9 +2,7 @@
 //! document are told at once, as far as one does not hide another.
 
 use super::commands;
-use super::document::{
-    DEFAULT_DUE_DAYS, DEFAULT_GRACE_HOURS, DEFAULT_ISSUER, DEFAULT_SERIES, MeterInput, SimulationDocument,
-};
+use super::document::{DEFAULT_DUE_DAYS, DEFAULT_GRACE_HOURS, DEFAULT_ISSUER, DEFAULT_SERIES, SimulationDocument};
 use super::receivables;
 use super::usage::UsageLog;
 use super::wallets::{self, MAX_WALLETS, Wallets};
@@ -14,7 +12,7 @@ use crate::error::FieldError;
 use crate::id::{CouponKey, MeterKey, PlanKey, TenantId};
 use crate::invoice::{BillingTerms, MAX_DUE_DAYS};
 use crate::journal::InvoiceSettings;
-use crate::meter::MeterDefinition;
+use crate::meter::{MeterDefinition, NewMeter};
 use crate::party::Party;
 use crate::period::TimeZone;
 use crate::plan::{PlanBook, PlanVersion};
@@ -31,6 +29,8 @@ pub const MAX_TENANTS: usize = 10_000;
 pub const MAX_COMMANDS: usize = 10_000;
 pub const MAX_USAGE: usize = 100_000;
 pub const MAX_COUPONS: usize = 1000;
+/// Of one tenant: each is held against the others.
+const MAX_TAX_PROFILES: usize = 100;
 /// As the deployment's settings are bounded.
 const MAX_GRACE_HOURS: u32 = 24 * 31;
 /// The years in which a document's instants lie.
@@ -259,6 +259,12 @@ fn profiles(
     later: Vec<TaxProfile>,
     faults: &mut Vec<FieldError>,
 ) -> Vec<TaxProfile> {
+    if later.len() > MAX_TAX_PROFILES {
+        let reason = format!("has {} entries", later.len());
+        let way_out = format!("send at most {MAX_TAX_PROFILES} of one tenant");
+        faults.push(FieldError::new(format!("/tenants/{index}/tax_profiles"), reason, way_out));
+        return Vec::new();
+    }
     let places = first.is_some().then(|| "tax".to_owned());
     let places = places.into_iter().chain((0..).map(|place| format!("tax_profiles/{place}")));
     let mut profiles: Vec<TaxProfile> = Vec::with_capacity(later.len() + 1);
@@ -274,23 +280,14 @@ fn profiles(
     profiles
 }
 
-fn meters(meters: Vec<MeterInput>, faults: &mut Vec<FieldError>) -> BTreeMap<MeterKey, MeterDefinition> {
+fn meters(meters: Vec<NewMeter>, faults: &mut Vec<FieldError>) -> BTreeMap<MeterKey, MeterDefinition> {
     let mut defined = BTreeMap::new();
     for (index, meter) in meters.into_iter().enumerate() {
-        let definition = MeterDefinition {
-            key: meter.key.clone(),
-            version: 1,
-            event_type: meter.event_type,
-            aggregation: meter.aggregation,
-            field: meter.field,
-            filters: meter.filters,
-            dimensions: meter.dimensions,
-            unit: meter.unit,
-            created_at: DateTime::UNIX_EPOCH,
-        };
+        let key = meter.key.clone();
+        let definition = meter.defined(1, DateTime::UNIX_EPOCH);
         let found = definition.validate().err().into_iter().flatten();
         faults.extend(found.map(|fault| FieldError { field: format!("/meters/{index}{}", fault.field), ..fault }));
-        if defined.insert(meter.key, definition).is_some() {
+        if defined.insert(key, definition).is_some() {
             faults.push(twice(format!("/meters/{index}/key")));
         }
     }

@@ -49,7 +49,7 @@ fn the_schema_has_every_member_that_is_read_and_no_other() {
     };
     let document = |pointer: &str, read| check("simulation.v1.schema.json", &format!("/properties/{pointer}"), read);
     check("simulation.v1.schema.json", "", read::<SimulationDocument>());
-    document("meters/items", read::<MeterInput>());
+    document("meters/items", read::<crate::meter::NewMeter>());
     document("plans/items", read::<PlanVersion>());
     document("coupons/items", read::<Coupon>());
     document("wallets/items", read::<WalletInput>());

@@ -71,3 +71,24 @@ fn counting_is_the_same_every_time() {
         assert!(within(&document, steps * 8 / 10, MAX_ANSWER_ROWS).is_err());
     }
 }
+
+#[test]
+fn readings_are_bounded_over_all_meters() {
+    let meter = |n: usize| json!({"key": format!("m{n}"), "event_type": "call", "aggregation": "count"});
+    let event = |n: usize| {
+        json!({"event": {"specversion": "1.0", "id": n.to_string(), "source": "s", "type": "call", "tenantid": "acme",
+            "time": "2024-01-05T00:00:00Z", "data": {}}})
+    };
+    let mut document = document(0, 0, 1);
+    document["meters"] = (0..1000).map(meter).collect();
+    document["usage"] = (0..1001).map(event).collect();
+    let refusal = simulate_text(&document.to_string()).unwrap_err();
+    let [error] = refusal.errors.as_slice() else { panic!("{refusal:?}") };
+    assert_eq!(
+        (error.field.as_str(), error.reason.as_str()),
+        ("/usage", "is read more than 1000000 times by its meters")
+    );
+    // A meter of another type reads nothing, and takes nothing.
+    document["meters"][999]["event_type"] = json!("other");
+    assert!(simulate_text(&document.to_string()).is_ok());
+}
