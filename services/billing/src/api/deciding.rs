@@ -10,7 +10,9 @@ use serde::Serialize;
 use talea_domain::credit::give_back_all;
 use talea_domain::credit_note::CreditNoteError;
 use talea_domain::id::{InvoiceId, TenantId};
-use talea_domain::invoice::{InvoiceCommand, InvoiceStage, InvoiceState, Payment, StateError, Voided};
+use talea_domain::invoice::{
+    Invoice, InvoiceCommand, InvoiceStage, InvoiceState, Payment, StateError, Voided, check_reissue,
+};
 use talea_domain::journal::JournalEvent;
 use talea_domain::money::Money;
 use talea_domain::tenant::{Scope, TenantScope};
@@ -134,6 +136,11 @@ impl Deciding {
             Err(StateError::Repeated { .. } | StateError::DoneAlready) => return Ok((None, self.state)),
             decided => decided.map_err(refused)?,
         };
+        if let JournalEvent::InvoiceVoided(voided) = &event
+            && voided.reissue == Some(true)
+        {
+            check_reissue(&issued(&mut self.tx, &self.state.invoice).await?).map_err(refused)?;
+        }
         let decision = |event, expected_version, idempotency_key| Decision {
             tenant: TenantScope::from(&self.state.tenant),
             expected_version,
@@ -167,6 +174,15 @@ pub(super) async fn recorded(tx: &mut Tx, tenant: &TenantId, once: &str) -> Resu
     row.map(|(kind, payload)| JournalEvent::decode(&kind, &payload).map_err(Problem::internal)).transpose()
 }
 
+async fn issued(tx: &mut Tx, invoice: &InvoiceId) -> Result<Invoice, Problem> {
+    let document: Option<String> = sqlx::query_scalar("SELECT document FROM invoices WHERE id = $1")
+        .bind(invoice.as_str())
+        .fetch_optional(&mut **tx)
+        .await
+        .map_err(Problem::internal)?;
+    decode(&document.ok_or_else(Problem::not_found)?)
+}
+
 /// What wallets get back by a void or a credit note, each decision with the version that it expects of its wallet's stream.
 async fn give_back(
     tx: &mut Tx,
@@ -180,13 +196,7 @@ async fn give_back(
         _ => None,
     };
     let Some(amount) = amount else { return Ok(Vec::new()) };
-    let document: Option<String> = sqlx::query_scalar("SELECT document FROM invoices WHERE id = $1")
-        .bind(invoice.as_str())
-        .fetch_optional(&mut **tx)
-        .await
-        .map_err(Problem::internal)?;
-    let document = document.ok_or_else(Problem::not_found)?;
-    let invoice = decode(&document)?;
+    let invoice = issued(tx, invoice).await?;
     let wallets = credits::of_tenants(tx, &[invoice.tenant.as_str()]).await.map_err(Problem::internal)?;
     let movements = credits::movements(tx, &invoice.tenant, &invoice.id).await.map_err(Problem::internal)?;
     let (mut states, mut versions): (Vec<_>, Vec<_>) = wallets.into_iter().map(|it| (it.state, it.version)).unzip();

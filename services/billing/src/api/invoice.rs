@@ -91,8 +91,9 @@ async fn issue(context: &Context, draft: &Invoice, actor: String) -> Result<Invo
         return Err(Problem::unavailable("metering has not consumed the log yet; send the request again"));
     }
     let mut tx = context.platform.databases.app.tenant(&draft.tenant).await.map_err(Problem::internal)?;
-    let row =
-        find_one(&mut tx, &draft.subscription).await.map_err(Problem::internal)?.ok_or_else(Problem::not_found)?;
+    // Only invoices of subscriptions are drafted.
+    let subscription = draft.subscription.as_ref().ok_or_else(Problem::not_found)?;
+    let row = find_one(&mut tx, subscription).await.map_err(Problem::internal)?.ok_or_else(Problem::not_found)?;
     tx.commit().await.map_err(Problem::internal)?;
     let next = candidate(&run.catalogue, &row).map_err(Problem::unprocessable)?;
     let next = next.filter(|it| invoice_id(&it.subscription.id, it.moment.at, it.moment.revision) == draft.id);

@@ -1,5 +1,6 @@
 //! Billing's HTTP routes: the catalogue of plans and coupons, taxes, subscriptions, invoices, wallets, runs.
 
+mod charges;
 mod corrections;
 mod coupons;
 mod credit_notes;
@@ -49,6 +50,8 @@ pub fn routes(context: Arc<Context>) -> OpenApiRouter {
         .routes(routes!(invoice::show))
         .routes(routes!(invoice::finalize))
         .routes(routes!(events::list))
+        .routes(routes!(charges::add, charges::list))
+        .routes(routes!(charges::withdraw))
         .routes(routes!(wallets::open, wallets::list))
         .routes(routes!(wallets::show))
         .routes(routes!(wallets::grant))

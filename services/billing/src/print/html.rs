@@ -103,6 +103,8 @@ fn shown(line: &InvoiceLine, zone: TimeZone) -> Line<'_> {
         let version = lineage.meter_version.map(|version| format!(" v{version}")).unwrap_or_default();
         format!(" \u{b7} meter {meter}{version}")
     });
+    let plan = lineage.plan.as_ref().zip(lineage.plan_version);
+    let plan = plan.map(|(plan, version)| format!(" \u{b7} plan {plan} v{version}"));
     let evidence = lineage.digest.as_ref().map(|digest| Evidence {
         window: format!("{} to {}", instant(lineage.window.start, zone), instant(lineage.window.end, zone)),
         events: lineage.event_count.map(|count| group_thousands(count.into(), 0)).unwrap_or_default(),
@@ -114,10 +116,9 @@ fn shown(line: &InvoiceLine, zone: TimeZone) -> Line<'_> {
         quantity: group_thousands(line.quantity, 0),
         amount: money(line.amount),
         origin: format!(
-            "{} \u{b7} plan {} v{} \u{b7} price {}{}",
+            "{}{} \u{b7} price {}{}",
             line.kind.as_str().replace('_', " "),
-            lineage.plan,
-            lineage.plan_version,
+            plan.unwrap_or_default(),
             lineage.price_key,
             meter.unwrap_or_default()
         ),

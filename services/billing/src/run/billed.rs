@@ -103,11 +103,10 @@ pub async fn billed_lines(
         (stretch.index, &subscription.tenant, &subscription.id, stretch.period)
     });
     let lines = lines_inside(connection, candidates.len(), &places.collect::<Vec<_>>()).await?;
-    let billed = |(line, taxes, is_forgiven): &Issued| BilledLine {
-        is_forgiven: *is_forgiven,
-        ..BilledLine::taxed(line, taxes)
+    let billed = |(line, taxes, is_forgiven): &Issued| {
+        Some(BilledLine { is_forgiven: *is_forgiven, ..BilledLine::taxed(line, taxes)? })
     };
-    Ok(lines.iter().map(|lines| lines.iter().map(billed).collect()).collect())
+    Ok(lines.iter().map(|lines| lines.iter().filter_map(billed).collect()).collect())
 }
 
 /// The issued lines inside each stretch of a subscription, in the order in which they were issued.
@@ -165,14 +164,10 @@ async fn lines_inside(
 }
 
 /// The newest party of each tenant. One that is not there, or was erased, is known by the tenant's id alone.
-pub async fn parties(
-    connection: &mut PgConnection,
-    candidates: &[Candidate],
-) -> anyhow::Result<HashMap<TenantId, Party>> {
+pub async fn parties(connection: &mut PgConnection, tenants: &[&str]) -> anyhow::Result<HashMap<TenantId, Party>> {
     const PARTIES: &str = "SELECT DISTINCT ON (tenant_id) tenant_id, document FROM party WHERE tenant_id = ANY($1) \
         ORDER BY tenant_id, version DESC";
-    let rows: Vec<(String, Option<String>)> =
-        sqlx::query_as(PARTIES).bind(tenants(candidates)).fetch_all(connection).await?;
+    let rows: Vec<(String, Option<String>)> = sqlx::query_as(PARTIES).bind(tenants).fetch_all(connection).await?;
     let mut parties = HashMap::new();
     for (tenant, document) in rows {
         if let Some(document) = document {

@@ -142,7 +142,10 @@ pub(super) fn taxes(out: &mut String, rows: &Value) -> std::fmt::Result {
 
 fn origin(lineage: &Value) -> String {
     let part = |name: &str| text(&lineage[name]);
-    let mut origin = format!("by plan {} v{}, price {}", part("plan"), part("plan_version"), part("price_key"));
+    let mut origin = match lineage["plan"].is_null() {
+        true => format!("one-off charge {}, price {}", part("charge"), part("price_key")),
+        false => format!("by plan {} v{}, price {}", part("plan"), part("plan_version"), part("price_key")),
+    };
     if !lineage["digest"].is_null() {
         let (meter, version, events, digest) =
             (part("meter"), part("meter_version"), part("event_count"), part("digest"));

@@ -210,9 +210,10 @@ impl Billed {
 
 fn lineage(sold: &Sold<'_>, window: Period) -> Lineage {
     Lineage {
-        plan: sold.identity.plan.clone(),
-        plan_version: sold.identity.plan_version,
+        plan: Some(sold.identity.plan.clone()),
+        plan_version: Some(sold.identity.plan_version),
         price_key: sold.identity.price.clone(),
+        charge: None,
         add_on: sold.identity.add_on.clone(),
         overridden_by: sold.identity.overridden_by,
         window,
@@ -284,7 +285,7 @@ impl Draft {
         let window = self.lineage.window;
         let days = days(window, zone)?;
         let what = match self.kind {
-            LineKind::Recurring | LineKind::Usage | LineKind::Commitment => "",
+            LineKind::Recurring | LineKind::Usage | LineKind::Commitment | LineKind::OneOff => "",
             LineKind::Adjustment if self.is_change => "Rated anew: ",
             LineKind::Adjustment => "Late usage: ",
             LineKind::ProrationCredit => "Not served: ",

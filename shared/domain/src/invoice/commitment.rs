@@ -103,7 +103,7 @@ impl Charges {
     fn of(input: &BillInput<'_>, others: &[InvoiceLine], period: ServedPeriod) -> Result<Self, InvoiceError> {
         let cover = input.subscription.cover(&period)?;
         let is_about = |line: &BilledLine| cover.contains(line.belongs_to) && line.period.end <= period.full.end;
-        let all = input.billed.iter().cloned().chain(others.iter().map(BilledLine::from));
+        let all = input.billed.iter().cloned().chain(others.iter().filter_map(BilledLine::untaxed));
         Ok(Self { period, lines: all.filter(is_about).collect(), currency: input.subscription.currency })
     }
 
@@ -169,9 +169,10 @@ impl Charges {
             tax_category: None,
             explanation,
             lineage: Lineage {
-                plan: plan.key.clone(),
-                plan_version: plan.version,
+                plan: Some(plan.key.clone()),
+                plan_version: Some(plan.version),
                 price_key: key(),
+                charge: None,
                 add_on: None,
                 overridden_by: None,
                 window,

@@ -81,12 +81,12 @@ pub(super) fn sum_by_tax<'a>(taxes: impl IntoIterator<Item = &'a LineTax>) -> Re
 impl BilledLine {
     /// The lines of an issued invoice, each with its taxes.
     pub fn of(invoice: &Invoice) -> impl Iterator<Item = Self> + '_ {
-        invoice.lines.iter().map(|line| Self::taxed(line, &invoice.taxes))
+        invoice.lines.iter().filter_map(|line| Self::taxed(line, &invoice.taxes))
     }
 
-    /// A line of a document that has these tax rows.
-    pub fn taxed(line: &InvoiceLine, rows: &[TaxRow]) -> Self {
-        Self { taxes: taxes_of(rows, line), ..Self::from(line) }
+    /// A line of a document that has these tax rows; none of a one-off charge.
+    pub fn taxed(line: &InvoiceLine, rows: &[TaxRow]) -> Option<Self> {
+        Some(Self { taxes: taxes_of(rows, line), ..Self::untaxed(line)? })
     }
 }
 

@@ -10,6 +10,7 @@ mod forgiven;
 mod line;
 mod line_tax;
 mod number;
+mod one_off;
 mod owed;
 mod settlement;
 mod state;
@@ -22,11 +23,12 @@ pub use finalize::{InvoiceError, finalize, verify};
 pub use line::{BilledLine, InvoiceLine, LineKind, LineShare, Lineage};
 pub use line_tax::LineTax;
 pub use number::format_number;
+pub use one_off::{OneOffInput, assemble_charges, charge_amount};
 pub use settlement::{
     CreditCause, CreditEntry, CreditRefunded, InvoiceVoided, MAX_TEXT_CHARS, MarkedUncollectible, PaymentRecorded,
     PaymentReversed, PaymentSource, check_text, credit_entry,
 };
-pub use state::{InvoiceCommand, InvoiceStage, InvoiceState, Payment, StateError, Voided};
+pub use state::{InvoiceCommand, InvoiceStage, InvoiceState, Payment, StateError, Voided, check_reissue};
 pub use taxes::{TaxRow, tax_day};
 pub use terms::{BillingTerms, BillingTermsChanged, MAX_DUE_DAYS};
 
@@ -64,7 +66,9 @@ impl InvoiceStatus {
 pub struct Invoice {
     pub id: InvoiceId,
     pub tenant: TenantId,
-    pub subscription: SubscriptionId,
+    /// Absent where it is of one-off charges alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subscription: Option<SubscriptionId>,
     pub status: InvoiceStatus,
     /// Given when it is issued, without gaps in its series.
     pub number: Option<String>,

@@ -8,7 +8,7 @@
 mod decide;
 mod evolve;
 
-pub use decide::{InvoiceCommand, StateError};
+pub use decide::{InvoiceCommand, StateError, check_reissue};
 
 use super::settlement::PaymentSource;
 use super::{Invoice, InvoiceStatus};

@@ -5,7 +5,7 @@ use super::course::at_command;
 use super::run::Simulation;
 use crate::error::FieldError;
 use crate::id::{InvoiceId, SubscriptionId};
-use crate::invoice::{BilledLine, Invoice, Voided};
+use crate::invoice::{BilledLine, Invoice, Voided, check_reissue};
 use crate::journal::JournalEvent;
 use crate::money::Money;
 use chrono::{DateTime, Utc};
@@ -21,8 +21,12 @@ impl Simulation<'_> {
                 let Some(voided) = self.give_back(place, &it.invoice_id, it.prepaid_returned, at)? else {
                     return Ok(());
                 };
-                self.forget(place, &voided.subscription)?;
-                let course = self.by_id.get(&voided.subscription).copied();
+                if it.reissue == Some(true) {
+                    check_reissue(&voided).map_err(|error| fault(place, &error))?;
+                }
+                let Some(subscription) = voided.subscription.clone() else { return Ok(()) };
+                self.forget(place, &subscription)?;
+                let course = self.by_id.get(&subscription).copied();
                 if let (Some(index), Some(true)) = (course, it.reissue) {
                     self.courses[index].owed_again.push((voided, at));
                     self.courses[index].schedule()?;
@@ -42,7 +46,7 @@ impl Simulation<'_> {
     ) -> Result<Option<Arc<Invoice>>, FieldError> {
         let invoice = self.issued.iter().find(|it| it.id == *invoice).cloned();
         if let (Some(invoice), Some(amount)) = (&invoice, amount) {
-            if let Some(index) = self.by_id.get(&invoice.subscription) {
+            if let Some(index) = invoice.subscription.as_ref().and_then(|id| self.by_id.get(id)) {
                 self.courses[*index].spend(self.wallets.movements())?;
             }
             self.wallets.give_back(invoice, amount, at).map_err(|error| at_command(place, "", error))?;
@@ -59,7 +63,7 @@ impl Simulation<'_> {
         let all_voided = self.receivables.voided();
         course.lines.clear();
         course.coupons.iter_mut().for_each(|coupon| coupon.redeemed.clear());
-        for invoice in self.issued.iter().filter(|it| it.subscription == *subscription) {
+        for invoice in self.issued.iter().filter(|it| it.subscription.as_ref() == Some(subscription)) {
             let voided = all_voided.get(&invoice.id).copied();
             if voided.is_none_or(|voided| voided == Voided::Forgiven) {
                 let is_forgiven = voided.is_some();

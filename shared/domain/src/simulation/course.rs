@@ -5,6 +5,7 @@ use super::late::Needs;
 use super::prepare::{Prepared, Tenant};
 use super::wallets::Wallets;
 use super::work::Exhausted;
+use crate::charge::Charge;
 use crate::discount::AppliedCoupon;
 use crate::error::FieldError;
 use crate::invoice::{
@@ -234,7 +235,7 @@ impl<'p> Course<'p> {
     }
 
     /// The document of a moment by what is known at an instant.
-    pub fn draft(&self, moment: &BillMoment, at: DateTime<Utc>) -> Result<Drafted, FieldError> {
+    pub fn draft(&self, moment: &BillMoment, at: DateTime<Utc>, charges: &[Charge]) -> Result<Drafted, FieldError> {
         let cut = self.prepared.log.cut(at);
         let needs = moment.usage.iter();
         let usage = needs
@@ -257,7 +258,7 @@ impl<'p> Course<'p> {
             late: &late,
             settings: &settings,
             bill_to: &self.tenant.bill_to,
-            terms: BillTerms { taxes: self.taxes(), coupons: &self.coupons },
+            terms: BillTerms { taxes: self.taxes(), coupons: &self.coupons, charges },
         });
         let invoice = invoice.and_then(|invoice| verify(&invoice).map(|()| invoice));
         Ok(Drafted { invoice: invoice.map_err(|error| self.refused(error))?, usage, late, cut })
@@ -283,11 +284,16 @@ impl<'p> Course<'p> {
 
     /// Closes the next moment; answers its invoice, where it has one, paid by the wallets as far as they can. `numbers` counts
     /// those that are taken.
-    pub fn close(&mut self, numbers: &mut u64, wallets: &mut Wallets) -> Result<Option<Arc<Invoice>>, FieldError> {
+    pub fn close(
+        &mut self,
+        numbers: &mut u64,
+        wallets: &mut Wallets,
+        charges: &[Charge],
+    ) -> Result<Option<Arc<Invoice>>, FieldError> {
         let Some(Closing { moment, at, wave }) = self.next.take() else {
             return Ok(None);
         };
-        let drafted = self.draft(&moment, at)?;
+        let drafted = self.draft(&moment, at, charges)?;
         let is_issued = drafted.invoice.is_owed(&self.prepared.settings) || self.was_drafted(&moment, at)?;
         let Drafted { mut invoice, usage, late, cut } = drafted;
         for (need, figure) in late {
@@ -341,7 +347,7 @@ impl<'p> Course<'p> {
         if !waited || self.prepared.log.cut(drafted_at) == self.prepared.log.cut(closes_at) {
             return Ok(false);
         }
-        Ok(self.draft(moment, drafted_at)?.invoice.is_owed(&self.prepared.settings))
+        Ok(self.draft(moment, drafted_at, &[])?.invoice.is_owed(&self.prepared.settings))
     }
 
     /// The document's settings with its own days to pay.

@@ -1,10 +1,11 @@
 //! What is simulated, as a JSON document: `schemas/simulation.v1.schema.json`. Its instants are the only time there is.
 
+use crate::charge::NewCharge;
 use crate::credit::{AutoTopUp, GrantKind, Rollover, Units, WalletUnit};
 use crate::credit_note::CreditLine;
 use crate::discount::Coupon;
 use crate::dunning::DunningPolicy;
-use crate::id::{CouponKey, GrantId, MeterKey, PlanKey, PriceKey, SubscriptionId, TenantId, WalletId};
+use crate::id::{ChargeId, CouponKey, GrantId, MeterKey, PlanKey, PriceKey, SubscriptionId, TenantId, WalletId};
 use crate::journal::CancelMode;
 use crate::meter::NewMeter;
 use crate::money::{Currency, Money};
@@ -152,6 +153,10 @@ pub struct TimelineEntry {
     pub grant_credit: Option<GrantInput>,
     #[serde(default)]
     pub top_up: Option<TopUpInput>,
+    #[serde(default)]
+    pub add_charges: Option<AddChargesInput>,
+    #[serde(default)]
+    pub withdraw_charge: Option<WithdrawChargeInput>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -354,6 +359,30 @@ pub struct TopUpInput {
     pub cost: Option<Money>,
     #[serde(default)]
     pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// What is asked once: with the next invoice, or at once by an invoice of its own.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddChargesInput {
+    pub tenant: TenantId,
+    /// Whose next invoice takes them; the tenant's next one when absent.
+    #[serde(default)]
+    pub subscription: Option<SubscriptionId>,
+    /// That of the subscription, else of the document, when absent.
+    #[serde(default)]
+    pub currency: Option<Currency>,
+    pub charges: Vec<NewCharge>,
+    #[serde(default)]
+    pub invoice: InvoiceTiming,
+}
+
+/// A charge that waits is not asked. Its id is `chg_`, the place of its command in the timeline, and its own place there,
+/// from 1.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WithdrawChargeInput {
+    pub charge: ChargeId,
 }
 
 /// Usage in one of three forms: a quantity at an instant (`tenant`, `meter`, `at`, `quantity`), a quantity of a span of time

@@ -10,6 +10,7 @@
 //! usage is known from its `known_at` on.
 
 mod changes;
+mod charges;
 mod commands;
 mod corrections;
 mod coupons;
@@ -30,9 +31,9 @@ mod wallets;
 mod work;
 
 pub use document::{
-    CancelInput, CreditNoteInput, DEFAULT_DUE_DAYS, DEFAULT_GRACE_HOURS, DEFAULT_ISSUER, DEFAULT_SERIES, GrantInput,
-    PhaseInput, SimulationDocument, StartInput, TenantInput, TimelineEntry, TopUpInput, TrialInput, UsageInput,
-    WalletInput,
+    AddChargesInput, CancelInput, CreditNoteInput, DEFAULT_DUE_DAYS, DEFAULT_GRACE_HOURS, DEFAULT_ISSUER,
+    DEFAULT_SERIES, GrantInput, PhaseInput, SimulationDocument, StartInput, TenantInput, TimelineEntry, TopUpInput,
+    TrialInput, UsageInput, WalletInput, WithdrawChargeInput,
 };
 pub use parse::{MAX_DOCUMENT_BYTES, parse};
 pub use prepare::{MAX_AS_OF, MAX_COMMANDS, MAX_METERS, MAX_PLANS, MAX_TENANTS, MAX_USAGE};

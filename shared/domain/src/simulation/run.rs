@@ -3,11 +3,14 @@
 
 use super::SimulationDocument;
 use super::changes::resolved;
+use super::charges::Charges;
 use super::course::{Course, at_command};
 use super::document::{StartInput, TimelineEntry};
 use super::prepare::Prepared;
 use super::receivables::Receivables;
 use super::wallets::{Ending, Wallets};
+use super::work::Exhausted;
+use crate::charge::Charge;
 use crate::credit::CreditError;
 use crate::error::FieldError;
 use crate::id::{SubscriptionId, TenantId};
@@ -32,7 +35,7 @@ enum Next {
 
 pub(super) struct Simulation<'p> {
     pub prepared: &'p Prepared,
-    document: &'p SimulationDocument,
+    pub document: &'p SimulationDocument,
     /// In the order in which they were started.
     pub courses: Vec<Course<'p>>,
     pub(super) by_id: HashMap<SubscriptionId, usize>,
@@ -40,11 +43,12 @@ pub(super) struct Simulation<'p> {
     pub wallets: Wallets,
     /// The instant of what happened last.
     now: Option<DateTime<Utc>>,
-    numbers: u64,
+    pub numbers: u64,
     closed: usize,
     /// Commands that are done, in the order of their instants.
     commands_done: usize,
     pub receivables: Receivables,
+    pub charges: Charges,
 }
 
 impl<'p> Simulation<'p> {
@@ -61,6 +65,7 @@ impl<'p> Simulation<'p> {
             closed: 0,
             commands_done: 0,
             receivables: Receivables::default(),
+            charges: Charges::default(),
         }
     }
 
@@ -102,6 +107,31 @@ impl<'p> Simulation<'p> {
         [command, dunning, closing, ending].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
+    /// The course of a subscription.
+    pub fn course(&self, id: &SubscriptionId) -> Option<&Course<'p>> {
+        self.by_id.get(id).map(|index| &self.courses[*index])
+    }
+
+    /// The charges that the draft of a subscription shows: those that no other of its tenant's invoices takes before.
+    pub fn charges_shown(&self, course: &Course<'_>, until: DateTime<Utc>) -> Result<Vec<Charge>, Exhausted> {
+        let key = |course: &Course<'_>| {
+            let next = course.next.as_ref().filter(|next| next.moment.at <= until)?;
+            let id = course.state.id.clone();
+            Some((next.at, next.moment.revision > 0, next.wave, id))
+        };
+        let own = key(course);
+        let mut charges = self.charges.pending_for(course, &self.prepared.work)?;
+        self.prepared.work.spend(charges.len().saturating_mul(self.courses.len()))?;
+        charges.retain(|charge| {
+            let mut others = self
+                .courses
+                .iter()
+                .filter(|other| charge.is_for(&other.state.tenant, &other.state.id, other.state.currency));
+            !others.any(|other| key(other).is_some_and(|other| own.as_ref().is_some_and(|own| other < *own)))
+        });
+        Ok(charges)
+    }
+
     /// By tenant the first moment that waits for its invoice.
     fn unbilled_from(&self) -> HashMap<&TenantId, DateTime<Utc>> {
         let mut first: HashMap<&TenantId, DateTime<Utc>> = HashMap::new();
@@ -133,7 +163,11 @@ impl<'p> Simulation<'p> {
             let reason = format!("the document has more than {MAX_MOMENTS} bill moments");
             return Err(course.refused(format!("{reason}; {way_out}")));
         }
-        let issued = course.close(&mut self.numbers, &mut self.wallets)?;
+        let charges = self.charges.pending_for(course, &self.prepared.work).map_err(|error| course.refused(error))?;
+        let issued = course.close(&mut self.numbers, &mut self.wallets, &charges)?;
+        if let Some(invoice) = &issued {
+            self.charges.issued(invoice, invoice.finalized_at.unwrap_or_default());
+        }
         if let Some(replaced) = replaced {
             self.receivables.reissued(&replaced.id);
         }
@@ -182,6 +216,12 @@ impl<'p> Simulation<'p> {
         }
         if let Some(input) = &entry.top_up {
             self.wallets.top_up(place, input, entry.at)?;
+        }
+        if let Some(input) = &entry.add_charges {
+            self.add_charges(place, entry.at, input)?;
+        }
+        if let Some(input) = &entry.withdraw_charge {
+            self.withdraw_charge(place, entry.at, input)?;
         }
         Ok(())
     }

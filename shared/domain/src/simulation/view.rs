@@ -23,7 +23,7 @@ pub(super) fn view(simulation: &Simulation<'_>, as_of: DateTime<Utc>) -> Result<
     let mut wallets = simulation.wallets.clone();
     for course in &simulation.courses {
         subscriptions.push(subscription(simulation, course, as_of, cut)?);
-        let draft = draft(course, as_of)?.filter(|draft| draft.is_owed(&simulation.prepared.settings));
+        let draft = draft(simulation, course, as_of)?.filter(|draft| draft.is_owed(&simulation.prepared.settings));
         drafts.extend(draft.map(|draft| shown(course, draft, &mut wallets, as_of)).transpose()?);
     }
     let invoices = simulation.issued.clone();
@@ -43,6 +43,7 @@ pub(super) fn view(simulation: &Simulation<'_>, as_of: DateTime<Utc>) -> Result<
         credit_notes: receivables.notes(),
         open_credits: receivables.open_credits(),
         tenant_states: receivables.tenant_states(),
+        charges: simulation.charges.views(),
     })
 }
 
@@ -144,9 +145,14 @@ impl<'c, 'p> Lines<'c, 'p> {
 }
 
 /// What the moment that waits would be invoiced. Of several that wait only the first is drafted, as for real.
-fn draft(course: &Course<'_>, as_of: DateTime<Utc>) -> Result<Option<Invoice>, FieldError> {
+fn draft(
+    simulation: &Simulation<'_>,
+    course: &Course<'_>,
+    as_of: DateTime<Utc>,
+) -> Result<Option<Invoice>, FieldError> {
     let waits = course.next.as_ref().filter(|next| next.moment.revision == 0 && next.moment.at <= as_of);
-    waits.map(|next| Ok(course.draft(&next.moment, as_of)?.invoice)).transpose()
+    let charges = simulation.charges_shown(course, as_of).map_err(|error| course.refused(error))?;
+    waits.map(|next| Ok(course.draft(&next.moment, as_of, &charges)?.invoice)).transpose()
 }
 
 /// A draft shows what the wallets would pay, one after the other, and takes nothing: the copies are thrown away.

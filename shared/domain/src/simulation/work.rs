@@ -113,6 +113,7 @@ fn rows(view: &View) -> usize {
         + view.unbilled_usage.len()
         + view.tenant_states.len()
         + view.open_credits.len()
+        + view.charges.len()
 }
 
 /// Counts bytes, and keeps none.

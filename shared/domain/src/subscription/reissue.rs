@@ -22,7 +22,7 @@ pub fn reissued(
 ) -> Result<BillMoment, TimelineError> {
     let segments = subscription.segments()?;
     let mut periods = BTreeMap::new();
-    let begins: BTreeSet<_> = voided.lines.iter().map(|line| BilledLine::from(line).belongs_to).collect();
+    let begins: BTreeSet<_> = BilledLine::of(voided).map(|line| line.belongs_to).collect();
     for at in begins {
         for Reopened { period, .. } in billed_since(subscription, &segments, at, at, MAX_RERATED)? {
             periods.insert((period.served.start, period.served.end), period);

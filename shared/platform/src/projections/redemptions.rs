@@ -40,10 +40,10 @@ pub(super) async fn project(connection: &mut PgConnection, recorded: &[Recorded]
 
 fn add(uses: &mut BTreeMap<Key, Use>, invoice: &Invoice, documents: i32, position: i64) -> Result<(), DatabaseError> {
     let wrong = |error: MoneyError| DatabaseError::Decision(error.to_string());
+    let Some(subscription) = &invoice.subscription else { return Ok(()) };
     for (coupon, redemption) in redemptions(invoice).map_err(wrong)? {
         let given = if documents < 0 { redemption.given.checked_neg().map_err(wrong)? } else { redemption.given };
-        let key =
-            (invoice.tenant.to_string(), invoice.subscription.to_string(), coupon.to_string(), redemption.billed_at);
+        let key = (invoice.tenant.to_string(), subscription.to_string(), coupon.to_string(), redemption.billed_at);
         let nothing = Use { given_minor: 0, currency: invoice.currency, documents: 0, position };
         let used = uses.entry(key).or_insert(nothing);
         used.given_minor = used.given_minor.checked_add(given.minor).ok_or_else(|| {

@@ -6,6 +6,7 @@ use crate::error::FieldError;
 use crate::invoice::settlement::{
     InvoiceVoided, MarkedUncollectible, PaymentRecorded, PaymentReversed, PaymentSource, check_text,
 };
+use crate::invoice::{Invoice, LineKind};
 use crate::journal::JournalEvent;
 use crate::money::{Currency, Money, MoneyError};
 use chrono::{DateTime, Utc};
@@ -59,6 +60,10 @@ pub enum StateError {
     Voided,
     #[error("money was paid or a credit note issued; reverse the payments first, or correct it by a credit note")]
     NotUntouched,
+    #[error(
+        "it holds one-off charges, which are not issued anew; void it without reissue, and record the charges again"
+    )]
+    HoldsCharges,
     #[error("this is recorded already; nothing needs to be sent again")]
     DoneAlready,
     #[error("nothing is open; read the invoice's state again")]
@@ -79,6 +84,14 @@ pub enum StateError {
     ReversedAlready { reference: String },
     #[error("{asked} are more than what is open or what the tenant has as credit, {available}; settle at most that")]
     CreditShort { asked: Money, available: Money },
+}
+
+/// Whether what a void leaves owed can be billed anew: one-off charges stand on one invoice alone.
+pub fn check_reissue(invoice: &Invoice) -> Result<(), StateError> {
+    match invoice.subscription.is_none() || invoice.lines.iter().any(|line| line.kind == LineKind::OneOff) {
+        true => Err(StateError::HoldsCharges),
+        false => Ok(()),
+    }
 }
 
 impl InvoiceState {

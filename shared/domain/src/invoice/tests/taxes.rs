@@ -109,7 +109,7 @@ fn an_engine_outside_is_asked_about_what_is_left_and_its_answer_is_taken() {
 
 /// The line with everything that was billed for it in earlier documents, so that it changes by `change`.
 fn corrected(mut line: InvoiceLine, earlier: &[(InvoiceLine, Taxed)], change: i64) -> InvoiceLine {
-    let lines = earlier.iter().map(|(line, taxed)| BilledLine::taxed(line, &taxed.rows));
+    let lines = earlier.iter().filter_map(|(line, taxed)| BilledLine::taxed(line, &taxed.rows));
     let lines: Vec<BilledLine> = lines.collect();
     line.already_billed = Some(Money::sum(usd(0).currency, lines.iter().map(|line| line.amount)).unwrap());
     line.already_taxed = sum_by_tax(lines.iter().flat_map(|line| &line.taxes)).unwrap();

@@ -163,6 +163,12 @@ fn command(document: &SimulationDocument, entry: &TimelineEntry) -> String {
     if let Some(top_up) = &entry.top_up {
         return format!("the order of wallet `{}` is paid", top_up.wallet);
     }
+    if let Some(add) = &entry.add_charges {
+        return words::charges(add);
+    }
+    if let Some(withdraw) = &entry.withdraw_charge {
+        return format!("charge `{}` is withdrawn", withdraw.charge);
+    }
     let there = commands::COMMANDS.iter().find(|command| (command.is_there)(entry)).unwrap();
     format!("{of} {}", there.name.replace('_', " ")).trim_start().to_owned()
 }

@@ -1,8 +1,11 @@
 //! Prices in words, for the page of worked examples.
 
+use crate::charge::NewCharge;
 use crate::money::{format_amount, group_thousands};
 use crate::plan::{Amounts, Price, PriceModel, Timing};
 use crate::rating::{Commitment, Rounding, Tier, TimeWeighting};
+use crate::simulation::AddChargesInput;
+use crate::subscription::InvoiceTiming;
 use rust_decimal::Decimal;
 use std::collections::BTreeMap;
 
@@ -138,4 +141,18 @@ pub fn amounts(amounts: &Amounts) -> String {
 
 fn number(number: Decimal) -> String {
     group_thousands(number, 0)
+}
+
+/// `acme is charged once: 35.00 for "Handbook"`.
+pub fn charges(add: &AddChargesInput) -> String {
+    let one = |charge: &NewCharge| {
+        let of_units = charge
+            .unit_amount
+            .map(|unit| format!("{} x {}", number(charge.quantity.unwrap_or(Decimal::ONE)), number(unit)));
+        format!("{} for {:?}", of_units.or(charge.amount.map(number)).unwrap_or_default(), charge.description)
+    };
+    let each = add.charges.iter().map(one).collect::<Vec<_>>().join(", ");
+    let of = add.subscription.as_ref().map(|id| format!(", with `{id}`")).unwrap_or_default();
+    let now = if add.invoice == InvoiceTiming::Now { ", invoiced at once" } else { "" };
+    format!("{} is charged once: {each}{of}{now}", add.tenant)
 }
