@@ -241,7 +241,7 @@ mod of_the_whole_path {
     mod rules {
         pub use crate::billing::{
             charges, closing, commitment, dimensions, finance, held, late, lifecycle, migrations, once, payments,
-            terms, voids as voided_usage, wallets, what_if,
+            reissue, terms, voids as voided_usage, wallets, what_if,
         };
         pub use crate::events::{
             answers, counting, failures, pages, poison, status, values, voids, window, windows_of_usage,
@@ -361,6 +361,11 @@ mod of_the_whole_path {
             dunning_suspends_and_a_payment_resumes
             credit_notes_are_numbered_without_gaps
             what_is_voided_keeps_its_number
+        }
+        reissue {
+            a_voided_invoice_is_billed_anew_from_what_is_known
+            what_is_forgiven_is_never_asked_for_again
+            what_is_told_twice_is_done_once
         }
         wallets {
             credits_pay_what_is_issued_and_end_when_all_is_billed

@@ -12,6 +12,7 @@ pub mod lifecycle;
 pub mod migrations;
 pub mod once;
 pub mod payments;
+pub mod reissue;
 mod support;
 pub mod terms;
 pub mod voids;

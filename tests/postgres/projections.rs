@@ -11,7 +11,7 @@ use talea_platform::postgres::{Databases, OwnerPool, Target};
 use talea_platform::projections::{RebuildReport, TABLES, rebuild};
 
 /// One of each type, in an order in which they can happen.
-const GOLDEN: [(&str, &str); 38] = [
+const GOLDEN: [(&str, &str); 41] = [
     ("topic.created.v1", include_str!("../../schemas/golden/journal/topic.created.v1.json")),
     ("meter.defined.v1", include_str!("../../schemas/golden/journal/meter.defined.v1.json")),
     ("plan.published.v1", include_str!("../../schemas/golden/journal/plan.published.v1.json")),
@@ -55,6 +55,9 @@ const GOLDEN: [(&str, &str); 38] = [
     ("subscription.cancelled.v1", include_str!("../../schemas/golden/journal/subscription.cancelled.v1.json")),
     ("plan.migration_started.v1", include_str!("../../schemas/golden/journal/plan.migration_started.v1.json")),
     ("plan.migration_advanced.v1", include_str!("../../schemas/golden/journal/plan.migration_advanced.v1.json")),
+    ("charge.added.v1", include_str!("../../schemas/golden/journal/charge.added.v1.json")),
+    ("charge.withdrawn.v1", include_str!("../../schemas/golden/journal/charge.withdrawn.v1.json")),
+    ("charge.invoiced.v1", include_str!("../../schemas/golden/journal/charge.invoiced.v1.json")),
     ("api_key.revoked.v1", include_str!("../../schemas/golden/journal/api_key.revoked.v1.json")),
 ];
 

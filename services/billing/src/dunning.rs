@@ -84,8 +84,9 @@ async fn due(
     after: &Cursor,
 ) -> anyhow::Result<(Vec<DunningStepReached>, Option<Cursor>)> {
     const OVERDUE: &str = "SELECT s.tenant_id, s.invoice_id, s.stage, s.currency, s.total_minor, s.paid_minor, \
-            s.credited_minor, s.open_minor, s.due_date, s.zone, s.open_since, b.plan_key, b.plan_version, \
-            ARRAY(SELECT d.step FROM dunning_steps d WHERE d.tenant_id = s.tenant_id AND d.invoice_id = s.invoice_id) AS known \
+            s.credited_minor, s.open_minor, s.due_date, s.zone, s.open_since, s.prepaid_minor, s.round, s.voided, \
+            b.plan_key, b.plan_version, ARRAY(SELECT d.step FROM dunning_steps d WHERE d.tenant_id = s.tenant_id \
+                AND d.invoice_id = s.invoice_id AND d.round = s.round) AS known \
         FROM invoice_states s JOIN invoices i ON i.tenant_id = s.tenant_id AND i.id = s.invoice_id \
             LEFT JOIN subscriptions b ON b.tenant_id = i.tenant_id AND b.id = i.subscription_id \
         WHERE s.stage IN ('finalized', 'partially_paid') AND s.due_date < $1 AND (s.tenant_id, s.invoice_id) > ($2, $3) \

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use talea_domain::id::{InvoiceId, TenantId};
 use talea_domain::journal::JournalEvent;
+use talea_domain::tenant::TenantScope;
 use talea_platform::journal::Recorded;
 use talea_platform::log::{NewRecord, topic};
 use talea_platform::outbox;
@@ -26,10 +27,10 @@ struct Envelope<'a> {
     source: &'static str,
     #[serde(rename = "type")]
     kind: String,
-    subject: &'a InvoiceId,
+    subject: &'a str,
     time: DateTime<Utc>,
     datacontenttype: &'static str,
-    tenantid: &'a TenantId,
+    tenantid: &'a str,
     data: Value,
 }
 
@@ -42,13 +43,13 @@ pub async fn publish(context: Arc<Context>) -> anyhow::Result<Outcome> {
 }
 
 fn to_record(recorded: &Recorded) -> Option<NewRecord> {
-    let said = Said::of(&recorded.event)?;
+    let said = Said::of(&recorded.event, &recorded.tenant)?;
     let envelope = Envelope {
         specversion: "1.0",
         id: format!("journal-{}", recorded.position),
         source: SOURCE,
         kind: format!("talea.billing.{}.v1", said.kind),
-        subject: said.invoice,
+        subject: said.subject,
         time: recorded.recorded_at,
         datacontenttype: "application/json",
         tenantid: said.tenant,
@@ -58,7 +59,7 @@ fn to_record(recorded: &Recorded) -> Option<NewRecord> {
         .inspect_err(|error| tracing::error!(journal.position = recorded.position, %error, "billing.unpublishable"))
         .ok()?;
     Some(NewRecord {
-        key: Bytes::copy_from_slice(said.tenant.as_str().as_bytes()),
+        key: Bytes::copy_from_slice(said.tenant.as_bytes()),
         value: value.into(),
         headers: vec![("content-type".to_owned(), Bytes::from_static(b"application/cloudevents+json; charset=UTF-8"))],
     })
@@ -66,14 +67,17 @@ fn to_record(recorded: &Recorded) -> Option<NewRecord> {
 
 struct Said<'a> {
     kind: &'static str,
-    tenant: &'a TenantId,
-    invoice: &'a InvoiceId,
+    tenant: &'a str,
+    /// The invoice, or the wallet.
+    subject: &'a str,
     data: Value,
 }
 
 impl<'a> Said<'a> {
-    fn of(event: &'a JournalEvent) -> Option<Self> {
-        let said = |kind, tenant, invoice, data| Some(Self { kind, tenant, invoice, data });
+    fn of(event: &'a JournalEvent, tenant: &'a TenantScope) -> Option<Self> {
+        let said = |kind, tenant: &'a TenantId, invoice: &'a InvoiceId, data| {
+            Some(Self { kind, tenant: tenant.as_str(), subject: invoice.as_str(), data })
+        };
         match event {
             JournalEvent::DunningStepReached(it) => {
                 let data = json!({
@@ -81,6 +85,7 @@ impl<'a> Said<'a> {
                     "step": it.step, "action": it.action, "after_days": it.after_days, "due_date": it.due_date,
                     "open": it.open, "reached_at": it.reached_at,
                 });
+                let data = with(data, "round", (it.round > 0).then_some(it.round));
                 said("dunning_step_reached", &it.tenant_id, &it.invoice_id, data)
             }
             JournalEvent::PaymentRecorded(it) => {
@@ -103,6 +108,8 @@ impl<'a> Said<'a> {
                 let data = json!({
                     "event": "invoice.voided", "tenant_id": it.tenant_id, "invoice_id": it.invoice_id, "reason": it.reason,
                 });
+                let data = with(data, "reissue", it.reissue);
+                let data = with(data, "prepaid_returned", it.prepaid_returned);
                 said("invoice_voided", &it.tenant_id, &it.invoice_id, data)
             }
             JournalEvent::MarkedUncollectible(it) => {
@@ -118,17 +125,33 @@ impl<'a> Said<'a> {
                     "credit_note_id": it.id, "number": it.number, "total": it.total, "reduces_open": it.reduces_open,
                     "credit_owed": it.credit_owed,
                 });
+                let data = with(data, "prepaid_returned", it.prepaid_returned);
                 said("credit_note_issued", &it.tenant, &it.invoice, data)
+            }
+            // An order to the outside: whoever takes the money answers it with a grant.
+            JournalEvent::CreditTopUpOrdered(it) => {
+                let data = json!({
+                    "event": "credit.top_up_ordered", "tenant_id": tenant.as_str(), "wallet_id": it.wallet, "order_id": it.id,
+                    "amount": it.amount, "ordered_at": it.ordered_at,
+                });
+                Some(Self { kind: "credit_top_up_ordered", tenant: tenant.as_str(), subject: it.wallet.as_str(), data })
             }
             _ => None,
         }
     }
 }
 
+/// Data with one member more, where there is one.
+fn with(mut data: Value, name: &str, value: Option<impl Serialize>) -> Value {
+    if let (Some(members), Some(value)) = (data.as_object_mut(), value) {
+        members.insert(name.to_owned(), json!(value));
+    }
+    data
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use talea_domain::tenant::TenantScope;
 
     /// Every kind of record, from the journal's golden payloads.
     #[test]
@@ -144,6 +167,7 @@ mod tests {
             "invoice.voided.v1",
             "invoice.marked_uncollectible.v1",
             "credit_note.issued.v1",
+            "credit.top_up_ordered.v1",
         ];
         let said: Vec<Value> = (1..)
             .zip(names)

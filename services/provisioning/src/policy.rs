@@ -7,7 +7,7 @@ use talea_domain::id::InvoiceId;
 use talea_domain::tenant::{StateCause, TenantState};
 
 /// A tenant's state, what was last signalled of each of its features, with the policy of the plan behind it, and the
-/// invoices for which dunning suspends it, each with the instant since when.
+/// invoices for which dunning suspends it, each with the instant since when that is known.
 #[derive(Debug, Clone)]
 pub struct Standing {
     pub state: TenantState,

@@ -72,7 +72,7 @@ pub async fn pass(shared: Arc<Shared>, after: Arc<Mutex<String>>) -> anyhow::Res
             OR (t.state = 'active' AND (EXISTS (SELECT FROM quota_state q WHERE q.tenant_id = t.tenant_id \
                     AND q.document::json->>'kind' = 'exceeded') \
                 OR EXISTS (SELECT FROM dunning_steps d JOIN invoice_states s USING (tenant_id, invoice_id) \
-                    WHERE d.tenant_id = t.tenant_id AND d.action = 'suspend' \
+                    WHERE d.tenant_id = t.tenant_id AND d.action = 'suspend' AND d.round = s.round \
                         AND s.stage IN ('finalized', 'partially_paid', 'uncollectible'))))) ORDER BY id LIMIT $2";
     let from = after.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let ids: Vec<String> = sqlx::query_scalar(CANDIDATES)
@@ -135,14 +135,16 @@ struct SuspendingRow {
     #[sqlx(flatten)]
     state: StateRow,
     after_days: i32,
+    recorded_at: DateTime<Utc>,
 }
 
 /// The invoices for which dunning suspends these tenants now, and since when each does.
 async fn overdue(tx: &mut Tx, tenants: &[&str], now: DateTime<Utc>) -> anyhow::Result<Overdue> {
     const SUSPENDING: &str = "SELECT s.tenant_id, s.invoice_id, s.stage, s.currency, s.total_minor, s.paid_minor, \
-            s.credited_minor, s.open_minor, s.due_date, s.zone, s.open_since, d.after_days \
+            s.credited_minor, s.open_minor, s.due_date, s.zone, s.open_since, s.prepaid_minor, s.round, s.voided, \
+            d.after_days, d.recorded_at \
         FROM dunning_steps d JOIN invoice_states s USING (tenant_id, invoice_id) \
-        WHERE d.tenant_id = ANY($1) AND d.action = 'suspend' AND s.stage IN ('finalized', 'partially_paid', 'uncollectible') \
+        WHERE d.tenant_id = ANY($1) AND d.action = 'suspend' AND d.round = s.round AND s.stage IN ('finalized', 'partially_paid', 'uncollectible') \
         ORDER BY d.position";
     let rows: Vec<SuspendingRow> = sqlx::query_as(SUSPENDING).bind(tenants).fetch_all(&mut **tx).await?;
     let mut overdue = Overdue::new();
@@ -150,6 +152,8 @@ async fn overdue(tx: &mut Tx, tenants: &[&str], now: DateTime<Utc>) -> anyhow::R
         let (state, after_days) = (row.state.decode()?, u32::try_from(row.after_days)?);
         let since = suspends_from(&state, after_days, DunningAction::Suspend)?.filter(|since| *since <= now);
         if let Some(since) = since {
+            // A state that changed between the step's midnight and its record did not know of it.
+            let since = since.max(row.recorded_at);
             overdue.entry(state.tenant).or_default().push((state.invoice, since));
         }
     }

@@ -102,7 +102,7 @@ impl DunningPolicy {
     }
 }
 
-/// A step of an invoice's dunning was reached while it was overdue. Recorded once for each invoice and step.
+/// A step of an invoice's dunning was reached while it was overdue. Recorded once for each invoice, step and round.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DunningStepReached {
@@ -116,12 +116,22 @@ pub struct DunningStepReached {
     pub open: Money,
     /// When the step's day began.
     pub reached_at: DateTime<Utc>,
+    /// How often the invoice had been settled and become open again: each time the steps are told anew.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub round: u32,
+}
+
+fn is_first(round: &u32) -> bool {
+    *round == 0
 }
 
 impl DunningStepReached {
-    /// Names the invoice and the step: what was recorded under it is not recorded again.
+    /// Names the invoice, the step and the round: what was recorded under it is not recorded again.
     pub fn key(&self) -> String {
-        format!("dunning/{}/{}", self.invoice_id, self.step)
+        match self.round {
+            0 => format!("dunning/{}/{}", self.invoice_id, self.step),
+            round => format!("dunning/{}/{}/{round}", self.invoice_id, self.step),
+        }
     }
 }
 
@@ -150,6 +160,7 @@ pub fn dunning_steps(
             due_date,
             open: state.open,
             reached_at,
+            round: state.round,
         });
     }
     Ok(reached)

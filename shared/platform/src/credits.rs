@@ -1,11 +1,14 @@
 //! Wallets as they stand, read for whoever decides about them.
 
 use crate::postgres::DatabaseError;
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use std::collections::BTreeMap;
-use talea_domain::credit::{GrantState, Ordered, TopUpOrder, Wallet, WalletState};
-use talea_domain::id::WalletId;
+use talea_domain::credit::{
+    Account, GrantState, LedgerEntry, LedgerTransaction, Movement, Ordered, TopUpOrder, Wallet, WalletState,
+};
+use talea_domain::id::{GrantId, InvoiceId, TenantId, WalletId};
 
 /// Tenant and wallet.
 pub type WalletKey = (String, String);
@@ -76,6 +79,52 @@ pub async fn one(connection: &mut PgConnection, id: &WalletId) -> Result<Option<
         WHERE w.id = $1 LIMIT 1";
     let rows = sqlx::query_as(ONE).bind(id.as_str()).fetch_all(&mut *connection).await?;
     Ok(with_grants(connection, rows).await?.into_values().next())
+}
+
+/// Every movement of credits about an invoice, in the order of wallets and numbers.
+pub async fn movements(
+    connection: &mut PgConnection,
+    tenant: &TenantId,
+    invoice: &InvoiceId,
+) -> Result<Vec<LedgerTransaction>, DatabaseError> {
+    const ENTRIES: &str = "SELECT wallet_id, number, movement, at, account, grant_id, unit, amount::text AS amount \
+        FROM ledger_entries WHERE tenant_id = $1 AND invoice_id = $2 ORDER BY wallet_id, number, entry";
+    let rows: Vec<EntryRow> =
+        sqlx::query_as(ENTRIES).bind(tenant.as_str()).bind(invoice.as_str()).fetch_all(connection).await?;
+    let mut movements: Vec<LedgerTransaction> = Vec::new();
+    for row in rows {
+        let unreadable =
+            |what: &str| DatabaseError::Unreadable { table: "ledger_entries", reason: format!("{what} of {invoice}") };
+        let wallet = WalletId::parse(&row.wallet_id).map_err(|_| unreadable("wallet"))?;
+        let number = u64::try_from(row.number).map_err(|_| unreadable("number"))?;
+        if movements.last().is_none_or(|last| (&last.wallet, last.number) != (&wallet, number)) {
+            let movement = Movement::parse(&row.movement).ok_or_else(|| unreadable("movement"))?;
+            let (invoice, entries) = (Some(invoice.clone()), Vec::new());
+            movements.push(LedgerTransaction { wallet, number, movement, at: row.at, invoice, entries });
+        }
+        let entry = LedgerEntry {
+            account: Account::parse(&row.account).ok_or_else(|| unreadable("account"))?,
+            grant: GrantId::parse(&row.grant_id).map_err(|_| unreadable("grant"))?,
+            unit: row.unit,
+            amount: row.amount.parse().map_err(|_| unreadable("amount"))?,
+        };
+        if let Some(last) = movements.last_mut() {
+            last.entries.push(entry);
+        }
+    }
+    Ok(movements)
+}
+
+#[derive(sqlx::FromRow)]
+struct EntryRow {
+    wallet_id: String,
+    number: i64,
+    movement: String,
+    at: DateTime<Utc>,
+    account: String,
+    grant_id: String,
+    unit: String,
+    amount: String,
 }
 
 async fn with_grants(

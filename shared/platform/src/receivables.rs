@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use talea_domain::credit_note::CreditNote;
 use talea_domain::error::FieldError;
 use talea_domain::id::{InvoiceId, TenantId};
-use talea_domain::invoice::{BillingTerms, InvoiceStage, InvoiceState, Payment, PaymentSource};
+use talea_domain::invoice::{BillingTerms, InvoiceStage, InvoiceState, Payment, PaymentSource, Voided};
 use talea_domain::money::{Currency, Money};
 
 /// An invoice of a tenant.
@@ -27,12 +27,15 @@ pub struct StateRow {
     due_date: Option<NaiveDate>,
     zone: String,
     open_since: DateTime<Utc>,
+    prepaid_minor: i64,
+    round: i32,
+    voided: Option<String>,
 }
 
 impl StateRow {
     /// The columns, of a table or alias `s`.
     pub const COLUMNS: &str = "s.tenant_id, s.invoice_id, s.stage, s.currency, s.total_minor, s.paid_minor, \
-        s.credited_minor, s.open_minor, s.due_date, s.zone, s.open_since";
+        s.credited_minor, s.open_minor, s.due_date, s.zone, s.open_since, s.prepaid_minor, s.round, s.voided";
 
     /// The state, without its payments.
     pub fn decode(self) -> Result<InvoiceState, DatabaseError> {
@@ -44,17 +47,24 @@ impl StateRow {
         let currency = Currency::parse(&self.currency).map_err(key)?;
         let money = |minor| Money::new(minor, currency);
         let stage = InvoiceStage::parse(&self.stage).ok_or_else(|| unreadable(format!("stage {}", self.stage)))?;
+        let voided = match &self.voided {
+            Some(text) => Some(Voided::parse(text).ok_or_else(|| unreadable(format!("void {text}")))?),
+            None => None,
+        };
         Ok(InvoiceState {
             tenant: TenantId::parse(&self.tenant_id).map_err(key)?,
             invoice: InvoiceId::parse(&self.invoice_id).map_err(key)?,
             stage,
             total: money(self.total_minor),
             paid: money(self.paid_minor),
+            prepaid: money(self.prepaid_minor),
             credited: money(self.credited_minor),
             open: money(self.open_minor),
             due_date: self.due_date,
             zone: self.zone.parse().map_err(|_| unreadable(format!("zone {}", self.zone)))?,
             open_since: self.open_since,
+            round: u32::try_from(self.round).map_err(|_| unreadable(format!("round {}", self.round)))?,
+            voided,
             payments: Vec::new(),
         })
     }
@@ -66,7 +76,7 @@ pub async fn states<'a>(
     keys: impl IntoIterator<Item = Key<'a>>,
 ) -> Result<Vec<InvoiceState>, DatabaseError> {
     const STATES: &str = "SELECT s.tenant_id, s.invoice_id, s.stage, s.currency, s.total_minor, s.paid_minor, \
-            s.credited_minor, s.open_minor, s.due_date, s.zone, s.open_since \
+            s.credited_minor, s.open_minor, s.due_date, s.zone, s.open_since, s.prepaid_minor, s.round, s.voided \
         FROM unnest($1::text[], $2::text[]) AS k(tenant_id, invoice_id) \
         JOIN invoice_states s USING (tenant_id, invoice_id)";
     let (tenants, ids): (Vec<&str>, Vec<&str>) =
@@ -81,7 +91,7 @@ pub async fn states<'a>(
 /// The state of an invoice with its payments, of the tenants that the connection may see; none before it is issued.
 pub async fn state(connection: &mut PgConnection, invoice: &InvoiceId) -> Result<Option<InvoiceState>, DatabaseError> {
     const STATE: &str = "SELECT s.tenant_id, s.invoice_id, s.stage, s.currency, s.total_minor, s.paid_minor, \
-            s.credited_minor, s.open_minor, s.due_date, s.zone, s.open_since \
+            s.credited_minor, s.open_minor, s.due_date, s.zone, s.open_since, s.prepaid_minor, s.round, s.voided \
         FROM invoices i JOIN invoice_states s ON s.tenant_id = i.tenant_id AND s.invoice_id = i.id WHERE i.id = $1";
     let row: Option<StateRow> = sqlx::query_as(STATE).bind(invoice.as_str()).fetch_optional(&mut *connection).await?;
     let Some(state) = row.map(StateRow::decode).transpose()? else { return Ok(None) };

@@ -71,7 +71,7 @@ async fn redeemed(
 ) -> Result<(), DatabaseError> {
     const REDEEMED: &str = "SELECT r.tenant_id, r.subscription_id, r.coupon_key, r.billed_at, r.given_minor, r.currency \
         FROM unnest($1::text[], $2::text[]) AS k(tenant_id, subscription_id) \
-        JOIN coupon_redemptions r USING (tenant_id, subscription_id) ORDER BY r.billed_at";
+        JOIN coupon_redemptions r USING (tenant_id, subscription_id) WHERE r.documents > 0 ORDER BY r.billed_at";
     type Row = (String, String, String, DateTime<Utc>, i64, String);
     let rows: Vec<Row> = sqlx::query_as(REDEEMED).bind(tenants).bind(ids).fetch_all(connection).await?;
     for (tenant, subscription, coupon, billed_at, given, currency) in rows {

@@ -1,6 +1,6 @@
 //! Corrections of issued invoices: voided, written off, credited. The document itself stays as it is.
 
-use super::deciding::{InvoiceBalance, begin, no_note};
+use super::deciding::{InvoiceBalance, begin, no_note, recorded, request};
 use super::invoice::{decode, stored};
 use super::reading;
 use crate::context::Context;
@@ -14,13 +14,23 @@ use talea_domain::id::InvoiceId;
 use talea_domain::invoice::InvoiceCommand;
 use talea_domain::journal::JournalEvent;
 use talea_domain::tenant::Scope;
-use talea_platform::http::{Caller, IdempotentRequest, Json, Path, Problem, idempotent};
+use talea_platform::http::{Caller, Json, Path, Problem, idempotent};
 use talea_platform::receivables;
 
 #[derive(Debug, Clone, Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Correction {
     pub reason: String,
+}
+
+#[derive(Debug, Clone, Deserialize, Serialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewVoid {
+    pub reason: String,
+    /// Whether what it billed is owed again, and billed anew by the next billing run, from what is known then. Without it what it
+    /// billed is never asked for again.
+    #[serde(default)]
+    pub reissue: bool,
 }
 
 #[derive(Debug, Clone, Deserialize, Serialize, utoipa::ToSchema)]
@@ -38,22 +48,24 @@ pub struct CreditNotes {
     pub data: Vec<CreditNote>,
 }
 
-/// Takes an invoice back of which nothing is paid or credited. Its number stays used.
+/// Takes an invoice back of which no money is paid and nothing credited. Its number stays used; what coupons and wallets gave is
+/// given back. Told twice, it is done once.
 #[utoipa::path(post, path = "/v1/invoices/{id}/void", tag = "corrections", params(("id" = String, Path)),
-    request_body = Correction,
+    request_body = NewVoid,
     responses((status = 200, body = InvoiceBalance), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub async fn void(
     State(context): State<Arc<Context>>,
     caller: Caller,
     Path(id): Path<InvoiceId>,
-    Json(asked): Json<Correction>,
-) -> Result<Json<InvoiceBalance>, Problem> {
-    let deciding = begin(&context, &caller, &id, None).await?;
-    let (_, state) = deciding.record(&context, &caller, &InvoiceCommand::Void { reason: asked.reason }, None).await?;
-    Ok(Json(state.into()))
+    headers: HeaderMap,
+    Json(asked): Json<NewVoid>,
+) -> Result<Response, Problem> {
+    let command = InvoiceCommand::Void { reason: asked.reason.clone(), reissue: asked.reissue };
+    decided(&context, &caller, &headers, "POST /v1/invoices/{id}/void", (&id, &asked), &command).await
 }
 
-/// Writes off what is open of an invoice. It is not asked for any more; what is paid later is still taken.
+/// Writes off what is open of an invoice. It is not asked for any more; what is paid later is still taken. Told twice, it is done
+/// once.
 #[utoipa::path(post, path = "/v1/invoices/{id}/uncollectible", tag = "corrections", params(("id" = String, Path)),
     request_body = Correction,
     responses((status = 200, body = InvoiceBalance), (status = 404, body = Problem), (status = 409, body = Problem)))]
@@ -61,12 +73,30 @@ pub async fn write_off(
     State(context): State<Arc<Context>>,
     caller: Caller,
     Path(id): Path<InvoiceId>,
+    headers: HeaderMap,
     Json(asked): Json<Correction>,
-) -> Result<Json<InvoiceBalance>, Problem> {
-    let deciding = begin(&context, &caller, &id, None).await?;
-    let command = InvoiceCommand::MarkUncollectible { reason: asked.reason };
-    let (_, state) = deciding.record(&context, &caller, &command, None).await?;
-    Ok(Json(state.into()))
+) -> Result<Response, Problem> {
+    let command = InvoiceCommand::MarkUncollectible { reason: asked.reason.clone() };
+    decided(&context, &caller, &headers, "POST /v1/invoices/{id}/uncollectible", (&id, &asked), &command).await
+}
+
+async fn decided<B: Serialize>(
+    context: &Context,
+    caller: &Caller,
+    headers: &HeaderMap,
+    route: &'static str,
+    (id, asked): (&InvoiceId, &B),
+    command: &InvoiceCommand,
+) -> Result<Response, Problem> {
+    caller.require(Scope::Finance)?;
+    let about = (id, asked);
+    let request = request(context, caller, headers, route, &about);
+    let decide = async {
+        let deciding = begin(context, caller, id, None).await?;
+        let (_, state) = deciding.record(context, caller, command, None).await?;
+        Ok((StatusCode::OK, InvoiceBalance::from(state)))
+    };
+    idempotent(request, decide).await
 }
 
 /// Issues a credit note. With an `Idempotency-Key`, a repeated request answers the note that the first one issued.
@@ -83,18 +113,10 @@ pub async fn credit(
 ) -> Result<Response, Problem> {
     caller.require(Scope::Finance)?;
     let about = (&id, &asked);
-    let request = IdempotentRequest {
-        app: &context.platform.databases.app,
-        caller: &caller,
-        headers: &headers,
-        route: "POST /v1/invoices/{id}/credit-notes",
-        body: &about,
-        now: context.now(),
-    };
-    // In the journal too: of two equal requests at once one is refused, and a note that was issued before a crash is not
-    // issued again.
+    let request = request(&context, &caller, &headers, "POST /v1/invoices/{id}/credit-notes", &about);
+    // In the journal too: two equal requests at once, or one before a crash and one after it, are answered the same note.
     let once = headers.get("idempotency-key").and_then(|key| key.to_str().ok());
-    let once = once.map(|key| format!("credit-note/{}/{key}", caller.actor()));
+    let once = once.map(|key| format!("credit-note/{id}/{}/{key}", caller.actor()));
     idempotent(request, issue(&context, &caller, &id, &asked, once)).await
 }
 
@@ -106,13 +128,20 @@ async fn issue(
     once: Option<String>,
 ) -> Result<(StatusCode, CreditNote), Problem> {
     let mut deciding = begin(context, caller, id, Some(SERIES)).await?;
+    let before = match &once {
+        Some(once) => recorded(&mut deciding.tx, &deciding.state.tenant, once).await?,
+        None => None,
+    };
+    if let Some(JournalEvent::CreditNoteIssued(note)) = before {
+        return Ok((StatusCode::CREATED, note));
+    }
     let document = stored(context, caller, id).await?.ok_or_else(Problem::not_found)?;
     let invoice = decode(&document)?;
     let before = receivables::credit_notes(&mut deciding.tx, &invoice.tenant, id).await.map_err(Problem::internal)?;
     let note = draft(&invoice, &before, asked.lines.as_deref(), &asked.reason, deciding.number, deciding.now);
     let command = InvoiceCommand::IssueCreditNote(Box::new(note.map_err(no_note)?));
     match deciding.record(context, caller, &command, once).await? {
-        (JournalEvent::CreditNoteIssued(note), _) => Ok((StatusCode::CREATED, note)),
+        (Some(JournalEvent::CreditNoteIssued(note)), _) => Ok((StatusCode::CREATED, note)),
         _ => Err(Problem::internal("a credit note led to another event")),
     }
 }

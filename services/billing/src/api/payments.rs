@@ -1,21 +1,22 @@
 //! Payments of an invoice, recorded from outside; their reversal; and settling with a tenant's open credit. No card data:
 //! a payment is known by a reference, and a text that reads like a card's number is refused.
 
-use super::deciding::{InvoiceBalance, begin, refused};
+use super::deciding::{Deciding, InvoiceBalance, begin, request};
 use super::reading;
 use crate::context::Context;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
 use chrono::{DateTime, SubsecRound, Utc};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use talea_domain::error::FieldError;
 use talea_domain::id::InvoiceId;
-use talea_domain::invoice::{InvoiceCommand, StateError};
+use talea_domain::invoice::InvoiceCommand;
 use talea_domain::money::{Currency, Money};
 use talea_domain::tenant::Scope;
-use talea_platform::http::{Caller, Json, Path, Problem};
+use talea_platform::http::{Caller, Json, Path, Problem, idempotent};
 use talea_platform::receivables;
 
 #[derive(Debug, Clone, Deserialize, Serialize, utoipa::ToSchema)]
@@ -80,16 +81,16 @@ pub async fn record(
     State(context): State<Arc<Context>>,
     caller: Caller,
     Path(id): Path<InvoiceId>,
+    headers: HeaderMap,
     Json(asked): Json<NewPayment>,
-) -> Result<(StatusCode, Json<InvoiceBalance>), Problem> {
-    let deciding = begin(&context, &caller, &id, None).await?;
-    let command = InvoiceCommand::RecordPayment {
-        reference: asked.reference,
-        amount: money(asked.amount, asked.currency)?,
-        received_at: asked.received_at.unwrap_or(deciding.now).trunc_subsecs(6),
-        method: asked.method,
+) -> Result<Response, Problem> {
+    let amount = money(asked.amount, asked.currency)?;
+    let command = |deciding: &Deciding| {
+        let received_at = asked.received_at.unwrap_or(deciding.now).trunc_subsecs(6);
+        let (reference, method) = (asked.reference.clone(), asked.method.clone());
+        Ok(InvoiceCommand::RecordPayment { reference, amount, received_at, method })
     };
-    decided(&context, &caller, deciding, &command).await
+    decided(&context, &caller, &headers, "POST /v1/invoices/{id}/payments", (&id, &asked), command).await
 }
 
 /// Settles an invoice with the tenant's open credit. Idempotent by the reference.
@@ -101,46 +102,55 @@ pub async fn settle(
     State(context): State<Arc<Context>>,
     caller: Caller,
     Path(id): Path<InvoiceId>,
+    headers: HeaderMap,
     Json(asked): Json<NewSettlement>,
-) -> Result<(StatusCode, Json<InvoiceBalance>), Problem> {
-    let deciding = begin(&context, &caller, &id, None).await?;
-    let currency = deciding.state.total.currency;
-    let amount = asked.amount.map(|amount| money(amount, currency)).transpose()?;
-    let available = deciding.available;
-    let command = InvoiceCommand::SettleFromCredit { reference: asked.reference, amount, available };
-    decided(&context, &caller, deciding, &command).await
+) -> Result<Response, Problem> {
+    let command = |deciding: &Deciding| {
+        let currency = deciding.state.total.currency;
+        let amount = asked.amount.map(|amount| money(amount, currency)).transpose()?;
+        let (reference, available) = (asked.reference.clone(), deciding.available);
+        Ok(InvoiceCommand::SettleFromCredit { reference, amount, available })
+    };
+    decided(&context, &caller, &headers, "POST /v1/invoices/{id}/settlements", (&id, &asked), command).await
 }
 
-/// Takes a payment back, whole. The invoice is open again as far as the payment had settled it.
+/// Takes a payment back, whole. The invoice is open again as far as the payment had settled it; what had become open credit is taken
+/// from there, also where it is spent. Idempotent by the payment's reference.
 #[utoipa::path(post, path = "/v1/invoices/{id}/reversals", tag = "payments", params(("id" = String, Path)),
     request_body = NewReversal,
-    responses((status = 201, body = InvoiceBalance), (status = 404, body = Problem), (status = 409, body = Problem)))]
+    responses((status = 201, body = InvoiceBalance), (status = 200, body = InvoiceBalance), (status = 404, body = Problem),
+        (status = 409, body = Problem)))]
 pub async fn reverse(
     State(context): State<Arc<Context>>,
     caller: Caller,
     Path(id): Path<InvoiceId>,
+    headers: HeaderMap,
     Json(asked): Json<NewReversal>,
-) -> Result<(StatusCode, Json<InvoiceBalance>), Problem> {
-    let deciding = begin(&context, &caller, &id, None).await?;
-    let available = deciding.available;
-    let command = InvoiceCommand::ReversePayment { reference: asked.reference, reason: asked.reason, available };
-    decided(&context, &caller, deciding, &command).await
+) -> Result<Response, Problem> {
+    let (reference, reason) = (asked.reference.clone(), asked.reason.clone());
+    let command = |_: &Deciding| Ok(InvoiceCommand::ReversePayment { reference, reason });
+    decided(&context, &caller, &headers, "POST /v1/invoices/{id}/reversals", (&id, &asked), command).await
 }
 
-async fn decided(
+/// What is recorded already is answered as it stands.
+async fn decided<B: Serialize>(
     context: &Context,
     caller: &Caller,
-    deciding: super::deciding::Deciding,
-    command: &InvoiceCommand,
-) -> Result<(StatusCode, Json<InvoiceBalance>), Problem> {
-    // What is recorded already is answered as it stands.
-    match deciding.state.decide(command, deciding.now) {
-        Err(StateError::Repeated { .. }) => return Ok((StatusCode::OK, Json(deciding.state.into()))),
-        Err(error) => return Err(refused(error)),
-        Ok(_) => {}
-    }
-    let (_, state) = deciding.record(context, caller, command, None).await?;
-    Ok((StatusCode::CREATED, Json(state.into())))
+    headers: &HeaderMap,
+    route: &'static str,
+    (id, asked): (&InvoiceId, &B),
+    command: impl FnOnce(&Deciding) -> Result<InvoiceCommand, Problem>,
+) -> Result<Response, Problem> {
+    caller.require(Scope::Finance)?;
+    let about = (id, asked);
+    let decide = async {
+        let deciding = begin(context, caller, id, None).await?;
+        let command = command(&deciding)?;
+        let (event, state) = deciding.record(context, caller, &command, None).await?;
+        let status = if event.is_some() { StatusCode::CREATED } else { StatusCode::OK };
+        Ok((status, InvoiceBalance::from(state)))
+    };
+    idempotent(request(context, caller, headers, route, &about), decide).await
 }
 
 fn money(amount: Decimal, currency: Currency) -> Result<Money, Problem> {

@@ -22,12 +22,14 @@ struct Page<'a> {
 pub fn page(note: &CreditNote) -> Result<String, askama::Error> {
     let quantity = |line: &CreditNoteLine| line.quantity.map(|it| group_thousands(it, 0)).unwrap_or_default();
     let effects = [("Lowers what the invoice leaves open", note.reduces_open), ("Your credit", note.credit_owed)];
+    let returned = note.prepaid_returned.map(|returned| ("Back to your prepaid credits", returned));
+    let effects = effects.into_iter().chain(returned);
     let page = Page {
         lines: note.lines.iter().map(|line| (line, quantity(line), money(line.amount))).collect(),
         subtotal: money(note.subtotal),
         taxes: note.taxes.iter().map(|row| (tax_of(row), money(row.amount))).collect(),
         total: money(note.total),
-        effects: effects.into_iter().filter(|(_, part)| !is_zero(*part)).map(|(name, it)| (name, money(it))).collect(),
+        effects: effects.filter(|(_, part)| !is_zero(*part)).map(|(name, it)| (name, money(it))).collect(),
         note,
     };
     page.render()

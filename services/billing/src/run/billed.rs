@@ -103,7 +103,9 @@ pub async fn billed_lines(
         (stretch.index, &subscription.tenant, &subscription.id, stretch.period)
     });
     let lines = lines_inside(connection, candidates.len(), &places.collect::<Vec<_>>()).await?;
-    let billed = |(line, taxes): &(InvoiceLine, Vec<TaxRow>)| BilledLine::taxed(line, taxes);
+    let billed = |(line, taxes, is_forgiven): &Issued| {
+        Some(BilledLine { is_forgiven: *is_forgiven, ..BilledLine::taxed(line, taxes)? })
+    };
     Ok(lines.iter().map(|lines| lines.iter().filter_map(billed).collect()).collect())
 }
 
@@ -115,29 +117,38 @@ pub async fn issued_lines(
     let places = stretches.iter().enumerate();
     let places = places.map(|(place, (tenant, subscription, period))| (place, *tenant, *subscription, *period));
     let lines = lines_inside(connection, stretches.len(), &places.collect::<Vec<_>>()).await?;
-    Ok(lines.into_iter().map(|lines| lines.into_iter().map(|(line, _)| line).collect()).collect())
+    let asked_for = |lines: Vec<Issued>| {
+        lines.into_iter().filter(|(.., is_forgiven)| !is_forgiven).map(|(line, ..)| line).collect()
+    };
+    Ok(lines.into_iter().map(asked_for).collect())
 }
 
-/// The issued lines of each of `count` places, inside any of its stretches, each with the tax rows of its invoice.
+/// An issued line, the tax rows of its invoice, and whether it is forgiven.
+type Issued = (InvoiceLine, Vec<TaxRow>, bool);
+
+/// The issued lines of each of `count` places, inside any of its stretches. What a void leaves owed counts as not billed.
 async fn lines_inside(
     connection: &mut PgConnection,
     count: usize,
     stretches: &[(usize, &TenantId, &SubscriptionId, Period)],
-) -> anyhow::Result<Vec<Vec<(InvoiceLine, Vec<TaxRow>)>>> {
+) -> anyhow::Result<Vec<Vec<Issued>>> {
     const LINES: &str = "SELECT DISTINCT ON (k.place, i.billed_at, i.revision, l.invoice_id, l.line) k.place, l.document, \
-            (i.document::json -> 'taxes')::text AS taxes \
+            (i.document::json -> 'taxes')::text AS taxes, \
+            EXISTS (SELECT FROM invoice_states f WHERE f.tenant_id = i.tenant_id AND f.invoice_id = i.id \
+                AND f.voided = 'forgiven') AS is_forgiven \
         FROM unnest($1::bigint[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[]) \
             AS k(place, tenant_id, subscription_id, period_start, period_end) \
         JOIN invoices i USING (tenant_id, subscription_id) \
         JOIN invoice_lines l ON l.tenant_id = i.tenant_id AND l.invoice_id = i.id \
             AND l.period_start >= k.period_start AND l.period_end <= k.period_end \
         WHERE i.status = 'finalized' AND NOT EXISTS (SELECT FROM invoice_states v WHERE v.tenant_id = i.tenant_id \
-            AND v.invoice_id = i.id AND v.stage = 'voided') ORDER BY k.place, i.billed_at, i.revision, l.invoice_id, l.line";
+            AND v.invoice_id = i.id AND v.stage = 'voided' AND v.voided IS DISTINCT FROM 'forgiven') \
+        ORDER BY k.place, i.billed_at, i.revision, l.invoice_id, l.line";
     let mut lines = vec![Vec::new(); count];
     if stretches.is_empty() {
         return Ok(lines);
     }
-    let rows: Vec<(i64, String, Option<String>)> = sqlx::query_as(LINES)
+    let rows: Vec<(i64, String, Option<String>, bool)> = sqlx::query_as(LINES)
         .bind(stretches.iter().map(|(place, ..)| *place as i64 + 1).collect::<Vec<_>>())
         .bind(stretches.iter().map(|(_, tenant, ..)| tenant.as_str()).collect::<Vec<_>>())
         .bind(stretches.iter().map(|(_, _, subscription, _)| subscription.as_str()).collect::<Vec<_>>())
@@ -145,9 +156,9 @@ async fn lines_inside(
         .bind(stretches.iter().map(|(.., period)| period.end).collect::<Vec<_>>())
         .fetch_all(connection)
         .await?;
-    for (place, document, taxes) in rows {
+    for (place, document, taxes, is_forgiven) in rows {
         let taxes = taxes.map(|taxes| serde_json::from_str(&taxes)).transpose()?.unwrap_or_default();
-        lines[index(place)?].push((serde_json::from_str(&document)?, taxes));
+        lines[index(place)?].push((serde_json::from_str(&document)?, taxes, is_forgiven));
     }
     Ok(lines)
 }

@@ -204,7 +204,9 @@ fn closed(run: &Run<'_>, closing: &Closing) -> PeriodClosed {
         invoice_id: closing.issued.then(|| closing.document.invoice.id.clone()),
         closed: moment.closes.map(|period| period.served),
         remeasured: closing.document.remeasured.clone(),
-        changes: subscription.changes.len(),
+        replaces: moment.replaces.as_ref().map(|replaced| replaced.id.clone()),
+        // What is billed anew is about its own periods alone: what changes did to others waits for the next moment.
+        changes: if moment.replaces.is_some() { 0 } else { subscription.changes.len() },
         cut: run.consumed.cut.0.clone(),
         closed_at: run.now,
     }

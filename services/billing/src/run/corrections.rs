@@ -98,8 +98,8 @@ fn candidate(run: &Run<'_>, row: &SubscriptionRow) -> Result<Candidate, String> 
     Ok(Candidate { subscription, plan, moment, version: row.version, recorded_at: row.recorded_at })
 }
 
-/// Each further document about an end counts up from the last one.
-async fn give_revisions(run: &Run<'_>, candidates: &mut [Candidate]) -> anyhow::Result<()> {
+/// Each further document about a bill moment counts up from the last one.
+pub async fn give_revisions(run: &Run<'_>, candidates: &mut [Candidate]) -> anyhow::Result<()> {
     const REVISIONS: &str = "SELECT j.tenant_id, j.stream, max((j.payload ->> 'revision')::bigint) \
         FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS k(tenant_id, stream, ended_at) \
         JOIN journal j ON j.tenant_id = k.tenant_id AND j.stream = k.stream AND j.type = 'period.closed.v1' \

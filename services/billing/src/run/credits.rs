@@ -3,6 +3,7 @@
 
 use super::Run;
 use super::due::{candidate, of_tenant};
+use super::reissue::tenants_owing;
 use crate::catalogue::Catalogue;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -88,6 +89,8 @@ struct Expired {
 
 /// Ends the grants that have expired as of the run and pay nothing any more.
 pub async fn end_grants(run: &mut Run<'_>) -> anyhow::Result<()> {
+    // What is voided and not billed anew yet may be paid by any of the tenant's grants.
+    let owing = tenants_owing(run).await?;
     let mut after: Option<Expired> = None;
     loop {
         let page = expired(run, after.as_ref()).await?;
@@ -96,7 +99,10 @@ pub async fn end_grants(run: &mut Run<'_>) -> anyhow::Result<()> {
             by_tenant.entry(&grant.tenant_id).or_default().push(grant);
         }
         for (tenant, grants) in by_tenant {
-            end(run, &TenantId::parse(tenant)?, &grants).await?;
+            let tenant = TenantId::parse(tenant)?;
+            if !owing.contains(&tenant) {
+                end(run, &tenant, &grants).await?;
+            }
         }
         let is_last = (page.len() as i64) < PAGE;
         match page.into_iter().next_back() {

@@ -1,6 +1,6 @@
 //! The billing run. What is due is found by query ([`due`]); its usage is measured for many subscriptions at once
 //! ([`measure`]); [`document`] assembles, [`draft`] and [`mod@close`] record. [`corrections`] bills late usage of subscriptions
-//! that have ended; [`credits`] pays with prepaid credits.
+//! that have ended; [`mod@reissue`] bills anew what was voided; [`credits`] pays with prepaid credits.
 //!
 //! A run goes in waves, each with at most one bill moment of a subscription, so that a backlog is billed moment after
 //! moment, in order. Nothing here is kept for the next run: killed anywhere, it finds done what is done.
@@ -14,6 +14,7 @@ mod document;
 mod draft;
 mod due;
 mod measure;
+mod reissue;
 mod summary;
 mod terms;
 
@@ -90,6 +91,7 @@ pub async fn run(context: &Context, as_of: DateTime<Utc>, trigger: Trigger) -> a
     let _turn = context.one_run.lock().await;
     let patience = if trigger == Trigger::Asked { ASKED_PATIENCE } else { CLOCK_PATIENCE };
     let mut run = Run::new(context, as_of, trigger, actor.to_owned(), patience).await?;
+    reissue::reissue(&mut run).await?;
     while run.wave().await? > 0 {}
     corrections::correct(&mut run).await?;
     credits::end_grants(&mut run).await?;

@@ -5,9 +5,11 @@ use super::ledger::Entries;
 use super::pay::release;
 use super::{Account, CreditError, CreditReturned, LedgerTransaction, Movement, Units, WalletState};
 use crate::id::{GrantId, InvoiceId};
+use crate::invoice::Invoice;
 use crate::journal::JournalEvent;
 use crate::money::{Currency, Money, round_to_minor};
 use chrono::{DateTime, Utc};
+use std::collections::BTreeSet;
 
 /// Gives back what `invoice` took from this wallet: all of it, or at most `amount`, from the grant that was spent last to the
 /// one that was spent first. `movements` are the wallet's transactions about the invoice; what was given back before is not
@@ -41,6 +43,29 @@ pub fn give_back(
     let mut events = Vec::new();
     state.take(event, &mut events)?;
     Ok(events)
+}
+
+/// Gives `amount` of what an invoice took back to its wallets, the one that paid last first. `movements` are all transactions about
+/// the invoice. Less than all of it is a fault: what was paid is known.
+pub fn give_back_all(
+    wallets: &mut [WalletState],
+    invoice: &Invoice,
+    movements: &[LedgerTransaction],
+    amount: Money,
+    at: DateTime<Utc>,
+) -> Result<Vec<JournalEvent>, CreditError> {
+    let (mut events, mut left, mut asked) = (Vec::new(), amount, BTreeSet::new());
+    for credit in invoice.credits.iter().rev() {
+        let wallet = wallets.iter_mut().find(|state| state.wallet.id == credit.wallet);
+        let Some(wallet) = wallet.filter(|_| left.minor > 0 && asked.insert(&credit.wallet)) else { continue };
+        for event in give_back(wallet, &invoice.id, movements, Some(left), at)? {
+            if let JournalEvent::CreditReturned(it) = &event {
+                left = left.checked_sub(it.returned)?;
+            }
+            events.push(event);
+        }
+    }
+    if left.is_zero() { Ok(events) } else { Err(CreditError::NotTaken { invoice: invoice.id.clone(), amount }) }
 }
 
 /// What an invoice has taken from a grant and not given back.

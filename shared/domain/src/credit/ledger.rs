@@ -54,6 +54,13 @@ impl Account {
             Self::Conversion => "conversion",
         }
     }
+
+    /// The account of this name, where there is one.
+    pub fn parse(text: &str) -> Option<Self> {
+        use Account::{Breakage, Conversion, DeferredRevenue, Issued, Promotional, Receivable, Wallet};
+        let all = [Wallet, Issued, DeferredRevenue, Receivable, Promotional, Breakage, Conversion];
+        all.into_iter().find(|account| account.as_str() == text)
+    }
 }
 
 impl Movement {
@@ -65,6 +72,12 @@ impl Movement {
             Self::RolledOver => "rolled_over",
             Self::Returned => "returned",
         }
+    }
+
+    /// The movement of this name, where there is one.
+    pub fn parse(text: &str) -> Option<Self> {
+        let all = [Self::Granted, Self::Consumed, Self::Expired, Self::RolledOver, Self::Returned];
+        all.into_iter().find(|movement| movement.as_str() == text)
     }
 }
 

@@ -25,7 +25,7 @@ pub use events::{
     CreditConsumed, CreditExpired, CreditGranted, CreditReturned, CreditRolledOver, TopUpChanged, movement,
 };
 pub use expire::expire;
-pub use give_back::give_back;
+pub use give_back::{give_back, give_back_all};
 pub use grant::{DEFAULT_PRIORITY, Grant, GrantKind, Rollover};
 pub use ledger::{Account, LedgerEntry, LedgerTransaction, Movement};
 pub use pay::{CreditApplied, pay};
@@ -35,8 +35,8 @@ pub use units::Units;
 pub use wallet::{AutoTopUp, CustomUnit, Wallet, WalletUnit};
 
 use crate::error::FieldError;
-use crate::id::{GrantId, TopUpOrderId, WalletId};
-use crate::money::MoneyError;
+use crate::id::{GrantId, InvoiceId, TopUpOrderId, WalletId};
+use crate::money::{Money, MoneyError};
 use crate::period::PeriodError;
 
 /// Why a command to a wallet is refused, or an invoice cannot be paid by one.
@@ -55,6 +55,8 @@ pub enum CreditError {
     Unbalanced { wallet: WalletId, unit: String },
     #[error("the balance of grant {grant} would fall below zero; this is a fault of the program")]
     Overdrawn { grant: GrantId },
+    #[error("invoice {invoice} took less than {amount} from its wallets; this is a fault of the program")]
+    NotTaken { invoice: InvoiceId, amount: Money },
     #[error("the credits of wallet {wallet} do not fit; use a larger unit")]
     Overflow { wallet: WalletId },
     #[error(transparent)]

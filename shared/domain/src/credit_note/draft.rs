@@ -35,10 +35,6 @@ pub enum CreditNoteError {
     ExceedsLine { line: u32, asked: String, left: String },
     #[error("together with earlier notes this credits more than the invoice's {total}; credit at most the rest")]
     ExceedsInvoice { total: Money },
-    #[error(
-        "prepaid credits paid {paid} of the invoice, which no note turns into money; credit at most {left}, and grant the credits anew"
-    )]
-    PaidByCredits { paid: Money, left: Money },
     #[error("nothing is left to credit; look at the invoice's credit notes")]
     NothingLeft,
 }
@@ -81,11 +77,6 @@ pub fn draft(
     if credited.checked_add(total)?.minor > invoice.total.minor {
         return Err(CreditNoteError::ExceedsInvoice { total: invoice.total });
     }
-    let left = invoice.amount_due().checked_sub(credited)?;
-    if total.minor > left.minor {
-        let paid = invoice.total.checked_sub(invoice.amount_due())?;
-        return Err(CreditNoteError::PaidByCredits { paid, left });
-    }
     Ok(CreditNote {
         id: credit_note_id(&invoice.id, before.len() + 1),
         tenant: invoice.tenant.clone(),
@@ -105,6 +96,7 @@ pub fn draft(
         total,
         reduces_open: Money::zero(currency),
         credit_owed: total,
+        prepaid_returned: None,
         issued_at: at,
     })
 }

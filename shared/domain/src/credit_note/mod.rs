@@ -48,8 +48,11 @@ pub struct CreditNote {
     pub total: Money,
     /// What of the total lowers the invoice's open amount.
     pub reduces_open: Money,
-    /// The rest: it was paid already, and is the tenant's open credit now.
+    /// What was paid with money already: it is the tenant's open credit now.
     pub credit_owed: Money,
+    /// What prepaid credits had paid: it goes back to their grants.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prepaid_returned: Option<Money>,
     pub issued_at: DateTime<Utc>,
 }
 
@@ -99,7 +102,8 @@ impl CreditNote {
         Ok(lines == self.subtotal
             && tax == self.tax
             && self.subtotal.checked_add(charged)? == self.total
-            && self.reduces_open.checked_add(self.credit_owed)? == self.total)
+            && Money::sum(currency, [self.reduces_open, self.credit_owed].into_iter().chain(self.prepaid_returned))?
+                == self.total)
     }
 }
 

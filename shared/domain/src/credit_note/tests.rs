@@ -86,13 +86,12 @@ fn a_line_is_credited_by_amount_up_to_what_is_left() {
 }
 
 #[test]
-fn what_prepaid_credits_paid_never_becomes_money() {
+fn what_prepaid_credits_paid_is_credited_too() {
     let invoice = Invoice { amount_due: Some(usd(700)), ..invoice(&[("1", 1000)], 0) };
     let amount = |text| Some(vec![line(1, None, Some(text))]);
-    let found = notes(&invoice, &[None, amount("6.00"), amount("1.01"), amount("1.00")]);
-    assert_eq!(found[0], Err(CreditNoteError::PaidByCredits { paid: usd(300), left: usd(700) }));
-    assert_eq!((&found[1], &found[3]), (&Ok((600, 0, 600)), &Ok((100, 0, 100))));
-    assert_eq!(found[2], Err(CreditNoteError::PaidByCredits { paid: usd(300), left: usd(100) }));
+    let found = notes(&invoice, &[amount("6.00"), amount("4.01"), None]);
+    assert_eq!((&found[0], &found[2]), (&Ok((600, 0, 600)), &Ok((400, 0, 400))));
+    assert!(matches!(found[1], Err(CreditNoteError::ExceedsLine { line: 1, .. })));
 }
 
 #[test]

@@ -18,11 +18,14 @@ fn state(zone: &str) -> InvoiceState {
         stage: InvoiceStage::Finalized,
         total: usd(1000),
         paid: usd(0),
+        prepaid: usd(0),
         credited: usd(0),
         open: usd(1000),
         due_date: NaiveDate::from_ymd_opt(2026, 3, 1),
         zone: zone.parse().unwrap(),
         open_since: at("2026-02-01T12:00:00Z"),
+        round: 0,
+        voided: None,
         payments: Vec::new(),
     }
 }

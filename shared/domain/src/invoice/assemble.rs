@@ -1,6 +1,7 @@
 //! From one bill moment to the draft of its invoice. Pure: the same inputs give the same bytes, whether for the bill run,
 //! for the upcoming invoice or for a check years later.
 
+use super::InvoiceReference;
 use super::discounts::discount;
 use super::one_off::one_off_line;
 use super::owed::lines;
@@ -99,6 +100,7 @@ pub fn assemble(input: &BillInput<'_>) -> Result<Invoice, InvoiceError> {
         subscription: Some(&subscription.id),
         billed_at: moment.at,
         revision: moment.revision,
+        replaces: moment.replaces.clone(),
         period: period_of(input),
         currency: subscription.currency,
         zone: subscription.zone,
@@ -127,6 +129,7 @@ pub(super) struct Head<'a> {
     pub subscription: Option<&'a SubscriptionId>,
     pub billed_at: DateTime<Utc>,
     pub revision: u32,
+    pub replaces: Option<InvoiceReference>,
     pub period: Period,
     pub currency: Currency,
     pub zone: TimeZone,
@@ -164,6 +167,7 @@ pub(super) fn document(head: Head<'_>, parts: Vec<Part<'_>>) -> Result<Invoice, 
         series: settings.series.clone(),
         billed_at: head.billed_at,
         revision: head.revision,
+        replaces: head.replaces,
         period: head.period,
         currency,
         zone: head.zone,

@@ -2,6 +2,7 @@
 
 use super::assemble::{BillInput, UsageFigure};
 use super::discounts::{free_units, sum_by_coupon};
+use super::forgiven::{self, Charged};
 use super::line_tax::{LineTax, sum_by_tax};
 use super::{BilledLine, InvoiceError, InvoiceLine, LineKind, Lineage};
 use crate::discount::LineDiscount;
@@ -23,7 +24,7 @@ pub(super) fn recurring_line(
 ) -> Result<Option<InvoiceLine>, InvoiceError> {
     let rated = rate_parts(input, sold, period)?;
     let earlier = before.as_deref().unwrap_or_default();
-    let billed = Billed::of(input, sold, earlier)?;
+    let billed = Billed::of(sold, earlier, rated.amount)?;
     if rated.amount == billed.amount {
         return Ok(None);
     }
@@ -87,7 +88,7 @@ pub(super) fn adjustment_line(
     is_change: bool,
 ) -> Result<Option<InvoiceLine>, InvoiceError> {
     let rated = rate_usage(input, sold, period, window, figure)?;
-    let before = Billed::of(input, sold, before)?;
+    let before = Billed::of(sold, before, rated.amount)?;
     if rated.amount == before.amount {
         return Ok(None);
     }
@@ -110,14 +111,15 @@ pub(super) fn withdrawn_line(
     before: &[&BilledLine],
 ) -> Result<Option<InvoiceLine>, InvoiceError> {
     let Some(span) = hull(before) else { return Ok(None) };
-    let before = Billed::of(input, sold, before)?;
+    let rated = nothing(input);
+    let before = Billed::of(sold, before, rated.amount)?;
     if before.amount.is_zero() {
         return Ok(None);
     }
     let line = Draft {
         kind: LineKind::Adjustment,
         quantity: -before.quantity,
-        rated: nothing(input),
+        rated,
         before: Some(before),
         lineage: Lineage { period_end: ends_elsewhere(period, span), ..lineage(sold, span) },
         is_change: true,
@@ -162,8 +164,10 @@ fn rate_usage(
         Some(_) => period.share(window, input.subscription)?,
     };
     let currency = input.subscription.currency;
-    let is_now = input.moment.closes.is_some_and(|closes| closes.served.intersect(&window).is_some());
-    let moment = if is_now { input.moment.at } else { period.served.end };
+    let moment = input.moment;
+    let is_billed_anew = moment.replaces.is_some() && period.served.end == moment.at;
+    let is_now = is_billed_anew || moment.closes.is_some_and(|closes| closes.served.intersect(&window).is_some());
+    let moment = if is_now { moment.at } else { period.served.end };
     let free = free_units(input.terms.coupons, &sold.price, currency, moment, is_now, figure.quantity)?;
     let usage = Usage { quantity: free.priced, ..figure.rated(share, period.full) };
     let rated = rate(&sold.price, currency, Basis::Measured(usage))?;
@@ -182,6 +186,8 @@ fn hull(lines: &[&BilledLine]) -> Option<Period> {
 /// What earlier lines charged for a price.
 struct Billed {
     amount: Money,
+    /// What of it was forgiven.
+    forgiven: Money,
     quantity: Decimal,
     /// What coupons took off it, a sum for each.
     discounts: Vec<LineDiscount>,
@@ -190,12 +196,14 @@ struct Billed {
 }
 
 impl Billed {
-    fn of(input: &BillInput<'_>, sold: &Sold<'_>, lines: &[&BilledLine]) -> Result<Self, InvoiceError> {
+    fn of(sold: &Sold<'_>, lines: &[&BilledLine], owed: Money) -> Result<Self, InvoiceError> {
+        let charged = Charged::of(lines, owed)?;
         Ok(Self {
-            amount: Money::sum(input.subscription.currency, lines.iter().map(|line| line.amount))?,
+            amount: charged.total()?,
+            forgiven: charged.forgiven,
             quantity: sum_exact(lines.iter().map(|line| line.quantity)).ok_or_else(|| overflow(sold))?,
-            discounts: sum_by_coupon(lines.iter().flat_map(|line| &line.discounts))?,
-            taxes: sum_by_tax(lines.iter().flat_map(|line| &line.taxes))?,
+            discounts: sum_by_coupon(&charged.discounts)?,
+            taxes: sum_by_tax(&charged.taxes)?,
         })
     }
 }
@@ -296,6 +304,7 @@ impl Draft {
             sentences.insert(0, format!("usage billed so far {before}, now {now}"));
         }
         sentences.extend(outcome(&self.rated, self.before.as_ref().map(|before| before.amount), amount));
+        sentences.extend(self.before.as_ref().and_then(|before| forgiven::sentence(before.forgiven)));
         sentences
     }
 }

@@ -4,6 +4,7 @@
 
 use super::assemble::BillInput;
 use super::charge::{days, outcome};
+use super::forgiven::{self, Charged};
 use super::line_tax::sum_by_tax;
 use super::owed::{RECURRING, USAGE};
 use super::{BilledLine, InvoiceError, InvoiceLine, LineKind, Lineage};
@@ -138,8 +139,9 @@ impl Charges {
         spans: &[Period],
         rated: Rated,
     ) -> Result<Option<InvoiceLine>, InvoiceError> {
-        let committed = self.of_plan(plan, |kind| kind == LineKind::Commitment);
-        let before = Money::sum(self.currency, committed.clone().map(|line| line.amount))?;
+        let billed: Vec<&BilledLine> = self.of_plan(plan, |kind| kind == LineKind::Commitment).collect();
+        let charged = Charged::of(&billed, rated.amount)?;
+        let before = charged.total()?;
         let amount = rated.amount.checked_sub(before)?;
         if amount.is_zero() {
             return Ok(None);
@@ -149,6 +151,7 @@ impl Charges {
         let already_billed = self.committed().contains(&(plan.key.clone(), plan.version)).then_some(before);
         let mut explanation = explain(rated.amount.currency, &rated.rows);
         explanation.extend(outcome(&rated, already_billed, amount));
+        explanation.extend(forgiven::sentence(charged.forgiven));
         let starts_elsewhere = window.start != self.period.served.start;
         Ok(Some(InvoiceLine {
             number: 0,
@@ -162,7 +165,7 @@ impl Charges {
             already_billed,
             discounts: Vec::new(),
             already_discounted: Vec::new(),
-            already_taxed: sum_by_tax(committed.clone().flat_map(|line| &line.taxes))?,
+            already_taxed: sum_by_tax(&charged.taxes)?,
             tax_category: None,
             explanation,
             lineage: Lineage {

@@ -173,6 +173,9 @@ pub struct BilledLine {
     pub amount: Money,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub discounts: Vec<LineDiscount>,
+    /// Its invoice was voided for good: it is never asked for again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_forgiven: bool,
     /// How it was taxed; none where no taxes were configured.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub taxes: Vec<LineTax>,
@@ -190,6 +193,7 @@ impl BilledLine {
             quantity: line.quantity,
             amount: line.amount,
             discounts: line.discounts.clone(),
+            is_forgiven: false,
             taxes: Vec::new(),
         })
     }

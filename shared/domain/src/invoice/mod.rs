@@ -6,6 +6,7 @@ mod charge;
 mod commitment;
 mod discounts;
 mod finalize;
+mod forgiven;
 mod line;
 mod line_tax;
 mod number;
@@ -27,7 +28,7 @@ pub use settlement::{
     CreditCause, CreditEntry, CreditRefunded, InvoiceVoided, MAX_TEXT_CHARS, MarkedUncollectible, PaymentRecorded,
     PaymentReversed, PaymentSource, check_text, credit_entry,
 };
-pub use state::{InvoiceCommand, InvoiceStage, InvoiceState, Payment, StateError};
+pub use state::{InvoiceCommand, InvoiceStage, InvoiceState, Payment, StateError, Voided, check_reissue};
 pub use taxes::{TaxRow, tax_day};
 pub use terms::{BillingTerms, BillingTermsChanged, MAX_DUE_DAYS};
 
@@ -76,6 +77,9 @@ pub struct Invoice {
     pub billed_at: DateTime<Utc>,
     /// 0; further documents about the same moment count up.
     pub revision: u32,
+    /// The voided invoice in whose place it is issued.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<InvoiceReference>,
     /// What it is about: the period that ended, or the first one paid in advance, or those of its late usage. Half-open.
     pub period: Period,
     pub currency: Currency,
@@ -112,6 +116,14 @@ pub struct Invoice {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub amount_due: Option<Money>,
     pub finalized_at: Option<DateTime<Utc>>,
+}
+
+/// An issued invoice, as another document names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InvoiceReference {
+    pub id: InvoiceId,
+    pub number: String,
 }
 
 impl Invoice {

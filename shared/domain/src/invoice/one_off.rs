@@ -38,6 +38,7 @@ pub fn assemble_charges(input: &OneOffInput<'_>) -> Result<Invoice, InvoiceError
         subscription: None,
         billed_at: input.at,
         revision: 0,
+        replaces: None,
         period: span.unwrap_or(Period::new(input.at, input.at)),
         currency: input.currency,
         zone: input.zone,

@@ -7,7 +7,7 @@ use super::{BilledLine, InvoiceError, InvoiceLine, LineKind, commitment};
 use crate::id::{AddOnKey, MeterKey, PlanKey};
 use crate::period::Period;
 use crate::plan::Timing;
-use crate::subscription::{PriceIdentity, ServedPeriod, Sold, UsageNeed, metered, priced, recurring};
+use crate::subscription::{PriceIdentity, Reopened, ServedPeriod, Sold, UsageNeed, metered, priced, recurring};
 use std::collections::BTreeMap;
 
 pub(super) const RECURRING: [LineKind; 3] = [LineKind::Recurring, LineKind::Proration, LineKind::ProrationCredit];
@@ -20,7 +20,10 @@ pub(super) fn lines(input: &BillInput<'_>) -> Result<Vec<InvoiceLine>, InvoiceEr
     if let Some(closes) = moment.closes.filter(|_| moment.settles) {
         lines.extend(settled(input, closes, Timing::is_in_advance)?);
     }
-    for reopened in &moment.reopens {
+    if moment.replaces.is_some() {
+        lines.extend(replaced(input)?);
+    }
+    for reopened in moment.reopens.iter().filter(|_| moment.replaces.is_none()) {
         let (period, is_closed) = (reopened.period, reopened.is_closed);
         lines.extend(settled(input, period, |timing| is_closed || timing.is_in_advance())?);
         if is_closed {
@@ -72,6 +75,40 @@ fn current(input: &BillInput<'_>) -> Result<Vec<InvoiceLine>, InvoiceError> {
             if sold.price.timing().is_in_advance() {
                 ranked.add(&sold, recurring_line(input, &sold, opens, None)?);
             }
+        }
+    }
+    Ok(ranked.lines())
+}
+
+/// The periods of a voided invoice, each with everything that it owes less what documents that stand have billed: what only the
+/// voided one billed is there again as it was, in its order.
+fn replaced(input: &BillInput<'_>) -> Result<Vec<InvoiceLine>, InvoiceError> {
+    let mut ranked = Ranked::default();
+    for Reopened { period, is_closed } in &input.moment.reopens {
+        let flat = recurring(input.subscription, input.plans, period.served)?;
+        let usage = if *is_closed { metered(input.subscription, input.plans, period.served)? } else { Vec::new() };
+        flat.iter().chain(&usage).for_each(|sold| ranked.see(sold));
+        let withdrawn_flat = withdrawn(input, period, &RECURRING, &flat)?;
+        let due = flat.iter().filter(|sold| *is_closed || sold.price.timing().is_in_advance());
+        for sold in due.chain(&withdrawn_flat) {
+            let before = Some(billed(input, period, &RECURRING, &sold.identity)?).filter(|before| !before.is_empty());
+            ranked.add(sold, recurring_line(input, sold, *period, before)?);
+        }
+        for sold in &usage {
+            let before = billed(input, period, &USAGE, &sold.identity)?;
+            if !before.is_empty() {
+                for line in compared(input, sold, *period, &before, input.usage, true)? {
+                    ranked.add(sold, Some(line));
+                }
+                continue;
+            }
+            for part in &sold.parts {
+                ranked.add(sold, usage_line(input, sold, *period, part.span, figure(input.usage, sold, part.span)?)?);
+            }
+        }
+        for sold in withdrawn(input, period, &USAGE, &usage)?.iter().filter(|_| *is_closed) {
+            let before = billed(input, period, &USAGE, &sold.identity)?;
+            ranked.add(sold, withdrawn_line(input, sold, *period, &before)?);
         }
     }
     Ok(ranked.lines())

@@ -72,13 +72,20 @@ pub struct PaymentReversed {
     pub reversed_at: DateTime<Utc>,
 }
 
-/// The invoice was taken back before anything was paid: what it billed is billable again. Its number stays used.
+/// The invoice was taken back before any money was paid. Its number stays used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InvoiceVoided {
     pub tenant_id: TenantId,
     pub invoice_id: InvoiceId,
     pub reason: String,
+    /// Whether what it billed is owed again, and billed anew, or never asked for again. Absent from before that was asked: then it
+    /// counts as not billed, and is billed with what rates its periods anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reissue: Option<bool>,
+    /// What prepaid credits had paid of it: it goes back to them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prepaid_returned: Option<Money>,
     pub voided_at: DateTime<Utc>,
 }
 

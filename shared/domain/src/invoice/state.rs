@@ -2,12 +2,13 @@
 //! this state stands beside it and follows from the journal alone.
 //!
 //! [`InvoiceState::decide`] says what a command leads to, [`InvoiceState::evolve`] consumes the old state. At any time
-//! `open + paid + credited = total`, and nothing of it is below zero, but for an invoice that is itself a credit.
+//! `open + paid + credited = total`, and nothing of it is below zero, but for an invoice that is itself a credit. Of what is
+//! paid, `prepaid` came from wallets: it goes back there and never becomes money.
 
 mod decide;
 mod evolve;
 
-pub use decide::{InvoiceCommand, StateError};
+pub use decide::{InvoiceCommand, StateError, check_reissue};
 
 use super::settlement::PaymentSource;
 use super::{Invoice, InvoiceStatus};
@@ -28,7 +29,7 @@ pub enum InvoiceStage {
     PartiallyPaid,
     /// Nothing is open: paid, credited, or nothing to pay from the beginning.
     Paid,
-    /// Taken back before anything was paid. Its number stays used.
+    /// Taken back before any money was paid. Its number stays used.
     Voided,
     /// Written off. What is paid later is still taken.
     Uncollectible,
@@ -86,6 +87,8 @@ pub struct InvoiceState {
     pub total: Money,
     /// By payments, by open credit and by what was paid before it was issued.
     pub paid: Money,
+    /// What of it prepaid credits paid.
+    pub prepaid: Money,
     /// By credit notes.
     pub credited: Money,
     /// Still to be paid.
@@ -94,7 +97,40 @@ pub struct InvoiceState {
     pub zone: TimeZone,
     /// When it last became open: its issue, or the reversal of a payment that had settled it.
     pub open_since: DateTime<Utc>,
+    /// How often it was settled and became open again: dunning begins anew each time.
+    pub round: u32,
+    /// What becomes of what a voided invoice billed; none before it is voided.
+    pub voided: Option<Voided>,
     pub payments: Vec<Payment>,
+}
+
+/// What becomes of what a voided invoice billed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Voided {
+    /// It is owed again: the next billing run issues what takes its place.
+    Owed,
+    /// It was billed anew, as far as it was still owed.
+    Reissued,
+    /// It is never asked for again.
+    Forgiven,
+}
+
+impl Voided {
+    pub const ALL: [Self; 3] = [Self::Owed, Self::Reissued, Self::Forgiven];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Owed => "owed",
+            Self::Reissued => "reissued",
+            Self::Forgiven => "forgiven",
+        }
+    }
+
+    /// The outcome of this name, where there is one.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|voided| voided.as_str() == text)
+    }
 }
 
 impl InvoiceState {
@@ -112,11 +148,14 @@ impl InvoiceState {
             stage: InvoiceStage::Draft,
             total,
             paid,
+            prepaid: Money::sum(invoice.currency, invoice.credits.iter().map(|credit| credit.amount))?,
             credited: zero,
             open,
             due_date: invoice.due_date,
             zone: invoice.zone,
             open_since: invoice.finalized_at.unwrap_or(invoice.billed_at),
+            round: 0,
+            voided: None,
             payments: Vec::new(),
         };
         Ok(Self { stage: if draft { InvoiceStage::Draft } else { state.settled_stage() }, ..state })
@@ -129,7 +168,18 @@ impl InvoiceState {
         let whole = if self.stage == InvoiceStage::Voided { Money::zero(self.total.currency) } else { self.total };
         let paid_is_sound = if self.total.minor < 0 { self.paid == self.total } else { self.paid.minor >= 0 };
         let closed = self.stage != InvoiceStage::Paid || self.open.is_zero();
-        sum == Ok(whole) && self.open.minor >= 0 && self.credited.minor >= 0 && paid_is_sound && closed
+        let prepaid_is_sound = self.prepaid.minor >= 0 && self.prepaid.minor <= self.paid.minor.max(0);
+        sum == Ok(whole)
+            && self.open.minor >= 0
+            && self.credited.minor >= 0
+            && paid_is_sound
+            && prepaid_is_sound
+            && closed
+    }
+
+    /// What of it was paid with money, or with open credit, which is money.
+    pub(super) fn paid_in_money(&self) -> Result<Money, MoneyError> {
+        self.paid.checked_sub(self.prepaid)
     }
 
     fn settled_stage(&self) -> InvoiceStage {

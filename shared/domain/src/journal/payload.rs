@@ -74,6 +74,9 @@ pub struct PeriodClosed {
     /// Earlier windows that were measured again, up to the same cut.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remeasured: Vec<Period>,
+    /// The voided invoice that was billed anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<InvoiceId>,
     /// How many changes of the subscription were known: what they change about earlier periods is billed with it.
     #[serde(default, skip_serializing_if = "is_none")]
     pub changes: usize,

@@ -18,7 +18,7 @@ use crate::period::Period;
 use crate::plan::PlanVersion;
 use crate::subscription::{
     BillMoment, COLLECT_HOURS, Progress, ServedPeriod, Subscription, UsageNeed, after_end, closes_at, demand,
-    next_moment, usage_needs,
+    next_moment, reissued, usage_needs,
 };
 use crate::tax::TaxTerms;
 use chrono::{DateTime, Duration, Utc};
@@ -45,6 +45,10 @@ pub(super) struct Course<'p> {
     pub lines: Vec<BilledLine>,
     /// Every coupon that was applied to it, with those that were removed.
     pub coupons: Vec<AppliedCoupon>,
+    /// Voided invoices that are to be billed anew, each with the instant of its void.
+    pub owed_again: Vec<(Arc<Invoice>, DateTime<Utc>)>,
+    /// The last revision of each bill moment that is closed.
+    revisions: BTreeMap<DateTime<Utc>, u32>,
     last: Option<LastClosing>,
     pub next: Option<Closing>,
 }
@@ -72,7 +76,6 @@ struct LastClosing {
     wave: u32,
     /// Every closed window is measured up to here.
     cut: usize,
-    revision: u32,
 }
 
 impl<'p> Course<'p> {
@@ -95,6 +98,8 @@ impl<'p> Course<'p> {
             windows: Vec::new(),
             lines: Vec::new(),
             coupons: Vec::new(),
+            owed_again: Vec::new(),
+            revisions: BTreeMap::new(),
             last: None,
             next: None,
         };
@@ -109,7 +114,7 @@ impl<'p> Course<'p> {
     }
 
     /// Finds what is closed next, and when.
-    fn schedule(&mut self) -> Result<(), FieldError> {
+    pub fn schedule(&mut self) -> Result<(), FieldError> {
         let plans = self.state.plans().into_iter().filter_map(|(key, version)| self.prepared.plan(&key, Some(version)));
         let (mut prices, mut carries_over) = (0, false);
         for price in plans.flat_map(|plan| &plan.prices) {
@@ -120,6 +125,15 @@ impl<'p> Course<'p> {
         self.carries_over = carries_over;
         self.weight = 1 + changes * changes / 8 + (changes + 1) * prices * (prices + changes) / 64;
         self.look(2)?;
+        if let Some((voided, at)) = self.owed_again.first().cloned() {
+            self.look(voided.lines.len())?;
+            let (until, revision) =
+                (self.progress.until.unwrap_or(voided.billed_at), self.next_revision(voided.billed_at));
+            let moment = reissued(&self.state, self.prepared, &voided, until, revision);
+            let moment = moment.map_err(|error| self.refused(error))?;
+            self.next = Some(self.closing(moment, at));
+            return Ok(());
+        }
         let moment = next_moment(&self.state, self.prepared, self.progress).map_err(|error| self.refused(error))?;
         self.next = match moment {
             Some(moment) => {
@@ -154,11 +168,16 @@ impl<'p> Course<'p> {
         for entry in log.between(&self.state.tenant, last.cut, log.entries.len()) {
             if !needs.changed_by(entry)?.is_empty() {
                 let collected = last.at.checked_add_signed(Duration::hours(COLLECT_HOURS));
-                let moment = after_end(&self.state, ended_at, last.revision + 1);
+                let moment = after_end(&self.state, ended_at, self.next_revision(ended_at));
                 return Ok(collected.map(|collected| self.closing(moment, entry.known_at.max(collected))));
             }
         }
         Ok(None)
+    }
+
+    /// Of a further document about a bill moment.
+    fn next_revision(&self, at: DateTime<Utc>) -> u32 {
+        self.revisions.get(&at).map_or(1, |last| last.saturating_add(1))
     }
 
     /// By meter the times in which it is billed for usage, over all of its life.
@@ -283,8 +302,14 @@ impl<'p> Course<'p> {
             }
         }
         self.remember(&moment, at, usage);
-        self.progress = Progress { until: Some(moment.at), changes: self.state.changes.len() };
-        self.last = Some(LastClosing { at, wave, cut, revision: moment.revision });
+        self.revisions.insert(moment.at, moment.revision);
+        if moment.replaces.is_some() {
+            // Nothing else is billed with it, and no change is done with.
+            self.owed_again.remove(0);
+        } else {
+            self.progress = Progress { until: Some(moment.at), changes: self.state.changes.len() };
+        }
+        self.last = Some(LastClosing { at, wave, cut });
         let mut issued = None;
         if is_issued {
             *numbers += 1;
@@ -305,7 +330,7 @@ impl<'p> Course<'p> {
     }
 
     /// Notes what an issued invoice used of the coupons.
-    fn redeem(&mut self, invoice: &Invoice) -> Result<(), MoneyError> {
+    pub fn redeem(&mut self, invoice: &Invoice) -> Result<(), MoneyError> {
         for (coupon, redemption) in redemptions(invoice)? {
             for applied in self.coupons.iter_mut().filter(|applied| applied.coupon.key == coupon) {
                 applied.redeem(redemption)?;

@@ -272,6 +272,9 @@ pub struct ReversalInput {
 pub struct VoidInput {
     pub invoice: String,
     pub reason: String,
+    /// Whether what it billed is owed again and billed anew at once; else it is never asked for again.
+    #[serde(default)]
+    pub reissue: bool,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -12,6 +12,7 @@
 mod changes;
 mod charges;
 mod commands;
+mod corrections;
 mod coupons;
 mod course;
 mod document;

@@ -10,7 +10,7 @@ use crate::credit_note::{CreditNote, draft};
 use crate::dunning::{DunningPolicy, DunningStepReached, dunning_steps, next_step_at, suspends_from};
 use crate::error::FieldError;
 use crate::id::{InvoiceId, TenantId};
-use crate::invoice::{BillingTerms, Invoice, InvoiceCommand, InvoiceState, StateError, credit_entry};
+use crate::invoice::{BillingTerms, Invoice, InvoiceCommand, InvoiceState, StateError, Voided, credit_entry};
 use crate::journal::JournalEvent;
 use crate::money::{AmountOverflow, Currency, Money, MoneyError};
 use crate::period::PeriodError;
@@ -85,7 +85,7 @@ impl Receivables {
         let mut next: Option<DateTime<Utc>> = None;
         let suspended = self.suspended();
         for it in &self.list {
-            let known = |name: &str| it.steps.iter().any(|step| step.step == name);
+            let known = |name: &str| it.known(name);
             let step = next_step_at(&it.state, &it.policy, known).ok().flatten();
             let is_served = !suspended.contains_key(&it.state.tenant);
             let suspension = if is_served { it.suspends_from().ok().flatten() } else { None };
@@ -98,7 +98,7 @@ impl Receivables {
     pub fn reach(&mut self, at: DateTime<Utc>) -> Result<(), PeriodError> {
         for it in &mut self.list {
             for step in dunning_steps(&it.state, &it.policy, at)? {
-                if !it.steps.iter().any(|known| known.step == step.step) {
+                if !it.known(&step.step) {
                     it.steps.push(step);
                 }
             }
@@ -106,15 +106,15 @@ impl Receivables {
         self.judge(|_| true, at)
     }
 
-    /// One command about an invoice. Answers the number of an invoice that was voided.
-    pub fn command(&mut self, place: usize, entry: &TimelineEntry) -> Result<Option<InvoiceId>, FieldError> {
+    /// One command about an invoice. Answers what it led to, where that is more than was known.
+    pub fn command(&mut self, place: usize, entry: &TimelineEntry) -> Result<Option<JournalEvent>, FieldError> {
         if let Some(it) = &entry.record_payment {
             let (index, name) = (self.find(place, "/record_payment", &it.invoice)?, "/record_payment");
             let amount =
                 self.money(index, it.amount).map_err(|error| at_command(place, "/record_payment/amount", error))?;
             let (reference, method) = (it.reference.clone(), it.method.clone());
             let command = InvoiceCommand::RecordPayment { reference, amount, received_at: entry.at, method };
-            self.apply(place, name, index, &command, entry.at)?;
+            return self.apply(place, name, index, &command, entry.at);
         }
         if let Some(it) = &entry.settle_from_credit {
             let (index, name) = (self.find(place, "/settle_from_credit", &it.invoice)?, "/settle_from_credit");
@@ -122,18 +122,18 @@ impl Receivables {
             let amount = amount.map_err(|error| at_command(place, "/settle_from_credit/amount", error))?;
             let (reference, available) = (it.reference.clone(), self.available(index));
             let command = InvoiceCommand::SettleFromCredit { reference, amount, available };
-            self.apply(place, name, index, &command, entry.at)?;
+            return self.apply(place, name, index, &command, entry.at);
         }
         if let Some(it) = &entry.reverse_payment {
             let (index, name) = (self.find(place, "/reverse_payment", &it.invoice)?, "/reverse_payment");
-            let (reference, reason, available) = (it.reference.clone(), it.reason.clone(), self.available(index));
-            let command = InvoiceCommand::ReversePayment { reference, reason, available };
-            self.apply(place, name, index, &command, entry.at)?;
+            let (reference, reason) = (it.reference.clone(), it.reason.clone());
+            let command = InvoiceCommand::ReversePayment { reference, reason };
+            return self.apply(place, name, index, &command, entry.at);
         }
         if let Some(it) = &entry.mark_uncollectible {
             let (index, name) = (self.find(place, "/mark_uncollectible", &it.invoice)?, "/mark_uncollectible");
             let command = InvoiceCommand::MarkUncollectible { reason: it.reason.clone() };
-            self.apply(place, name, index, &command, entry.at)?;
+            return self.apply(place, name, index, &command, entry.at);
         }
         if let Some(it) = &entry.issue_credit_note {
             let (index, name) = (self.find(place, "/issue_credit_note", &it.invoice)?, "/issue_credit_note");
@@ -141,20 +141,26 @@ impl Receivables {
             let number = self.notes.len() as u64 + 1;
             let note = draft(&self.list[index].invoice, &before, it.lines.as_deref(), &it.reason, number, entry.at);
             let note = note.map_err(|error| at_command(place, name, error))?;
-            self.apply(place, name, index, &InvoiceCommand::IssueCreditNote(Box::new(note)), entry.at)?;
+            return self.apply(place, name, index, &InvoiceCommand::IssueCreditNote(Box::new(note)), entry.at);
         }
         if let Some(it) = &entry.void_invoice {
             let (index, name) = (self.find(place, "/void_invoice", &it.invoice)?, "/void_invoice");
-            self.apply(place, name, index, &InvoiceCommand::Void { reason: it.reason.clone() }, entry.at)?;
-            return Ok(Some(self.list[index].invoice.id.clone()));
+            let command = InvoiceCommand::Void { reason: it.reason.clone(), reissue: it.reissue };
+            return self.apply(place, name, index, &command, entry.at);
         }
         Ok(None)
     }
 
-    pub fn is_voided(&self, invoice: &InvoiceId) -> bool {
-        let voided =
-            |it: &Receivable| it.invoice.id == *invoice && it.state.stage == crate::invoice::InvoiceStage::Voided;
-        self.list.iter().any(voided)
+    /// What becomes of what each voided invoice billed.
+    pub fn voided(&self) -> HashMap<&InvoiceId, Voided> {
+        self.list.iter().filter_map(|it| Some((&it.invoice.id, it.state.voided?))).collect()
+    }
+
+    /// What a voided invoice billed was billed anew.
+    pub fn reissued(&mut self, invoice: &InvoiceId) {
+        if let Some(it) = self.list.iter_mut().find(|it| it.invoice.id == *invoice) {
+            it.state.voided = Some(Voided::Reissued);
+        }
     }
 
     pub fn views(&self) -> Vec<ReceivableView> {
@@ -200,12 +206,12 @@ impl Receivables {
         index: usize,
         command: &InvoiceCommand,
         at: DateTime<Utc>,
-    ) -> Result<(), FieldError> {
+    ) -> Result<Option<JournalEvent>, FieldError> {
         let refused = |error: &dyn Display| at_command(place, name, error);
         let event = match self.list[index].state.decide(command, at) {
             Ok(event) => event,
-            // A payment that is told twice counts once.
-            Err(StateError::Repeated { .. }) => return Ok(()),
+            // What is told twice counts once.
+            Err(StateError::Repeated { .. } | StateError::DoneAlready) => return Ok(None),
             Err(StateError::Field(fault)) => {
                 return Err(FieldError { field: format!("/timeline/{place}{name}{}", fault.field), ..fault });
             }
@@ -214,14 +220,15 @@ impl Receivables {
         self.take_credit(&event).map_err(|error| refused(&error))?;
         let receivable = &mut self.list[index];
         receivable.state = receivable.state.clone().evolve(&event).map_err(|error| refused(&error))?;
-        if let JournalEvent::CreditNoteIssued(note) = event {
-            let note = Arc::new(note);
+        if let JournalEvent::CreditNoteIssued(note) = &event {
+            let note = Arc::new(note.clone());
             receivable.notes.push(note.clone());
             self.notes.push(note);
         }
         self.weight += 1;
         let tenant = self.list[index].state.tenant.clone();
-        self.judge(|it| *it == tenant, at).map_err(|error| refused(&error))
+        self.judge(|it| *it == tenant, at).map_err(|error| refused(&error))?;
+        Ok(Some(event))
     }
 
     fn take_credit(&mut self, event: &JournalEvent) -> Result<(), MoneyError> {
@@ -287,10 +294,15 @@ enum AmountError {
 impl Receivable {
     fn suspends_from(&self) -> Result<Option<DateTime<Utc>>, PeriodError> {
         let mut from: Option<DateTime<Utc>> = None;
-        for step in &self.steps {
+        for step in self.steps.iter().filter(|step| step.round == self.state.round) {
             from = from.into_iter().chain(suspends_from(&self.state, step.after_days, step.action)?).min();
         }
         Ok(from)
+    }
+
+    /// Whether a step was reached since the invoice became open.
+    fn known(&self, name: &str) -> bool {
+        self.steps.iter().any(|step| step.step == name && step.round == self.state.round)
     }
 
     fn view(&self) -> ReceivableView {
@@ -304,6 +316,8 @@ impl Receivable {
             amount_credited: state.credited,
             amount_open: state.open,
             due_date: state.due_date,
+            amount_prepaid: (!state.prepaid.is_zero()).then_some(state.prepaid),
+            voided: state.voided,
             payments: state.payments.clone(),
             dunning: self.steps.clone(),
         }

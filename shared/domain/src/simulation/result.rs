@@ -6,7 +6,7 @@ use crate::credit::{GrantState, LedgerTransaction, TopUpOrder, Units, Wallet};
 use crate::credit_note::CreditNote;
 use crate::dunning::DunningStepReached;
 use crate::id::{MeterKey, TenantId};
-use crate::invoice::{Invoice, InvoiceStage, Payment};
+use crate::invoice::{Invoice, InvoiceStage, Payment, Voided};
 use crate::money::{Currency, Money};
 use crate::period::Period;
 use crate::subscription::Subscription;
@@ -158,6 +158,12 @@ pub struct ReceivableView {
     pub amount_credited: Money,
     pub amount_open: Money,
     pub due_date: Option<NaiveDate>,
+    /// What of it prepaid credits paid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub amount_prepaid: Option<Money>,
+    /// What became of what it billed, where it is voided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub voided: Option<Voided>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub payments: Vec<Payment>,
     /// The steps that it reached.

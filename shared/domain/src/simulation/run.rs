@@ -14,8 +14,8 @@ use super::work::Exhausted;
 use crate::charge::Charge;
 use crate::credit::CreditError;
 use crate::error::FieldError;
-use crate::id::{InvoiceId, SubscriptionId, TenantId};
-use crate::invoice::{BilledLine, Invoice};
+use crate::id::{SubscriptionId, TenantId};
+use crate::invoice::Invoice;
 use crate::period::PeriodError;
 use crate::subscription::{
     Phase, StartOptions, StartTerms, Subscription, SubscriptionCommand, SubscriptionError, TrialTerms, decide, evolve,
@@ -39,7 +39,7 @@ pub(super) struct Simulation<'p> {
     pub document: &'p SimulationDocument,
     /// In the order in which they were started.
     pub courses: Vec<Course<'p>>,
-    by_id: HashMap<SubscriptionId, usize>,
+    pub(super) by_id: HashMap<SubscriptionId, usize>,
     pub issued: Vec<Arc<Invoice>>,
     pub wallets: Wallets,
     /// The instant of what happened last.
@@ -161,6 +161,7 @@ impl<'p> Simulation<'p> {
     fn close(&mut self, index: usize) -> Result<(), FieldError> {
         self.closed += 1;
         let course = &mut self.courses[index];
+        let replaced = course.next.as_ref().and_then(|next| next.moment.replaces.clone());
         if self.closed > MAX_MOMENTS {
             let way_out = "choose an earlier as_of, or fewer subscriptions in one document";
             let reason = format!("the document has more than {MAX_MOMENTS} bill moments");
@@ -171,8 +172,12 @@ impl<'p> Simulation<'p> {
         if let Some(invoice) = &issued {
             self.charges.issued(invoice, invoice.finalized_at.unwrap_or_default());
         }
+        if let Some(replaced) = replaced {
+            self.receivables.reissued(&replaced.id);
+        }
         if let Some(invoice) = issued.as_ref().filter(|_| self.prepared.follows_payments) {
-            let (terms, course) = (course.terms(), &*course);
+            let course = &self.courses[index];
+            let terms = course.terms();
             self.receivables.issued(invoice, terms).map_err(|error| course.refused(error))?;
         }
         self.issued.extend(issued);
@@ -180,8 +185,8 @@ impl<'p> Simulation<'p> {
     }
 
     fn command(&mut self, place: usize, entry: &TimelineEntry) -> Result<(), FieldError> {
-        if let Some(voided) = self.receivables.command(place, entry)? {
-            self.forget(&voided);
+        if let Some(event) = self.receivables.command(place, entry)? {
+            self.correct(place, &event, entry.at)?;
         }
         let index = entry.subscription.as_ref().and_then(|id| self.by_id.get(id).copied());
         if let (Some(id), Some(start)) = (&entry.subscription, &entry.start) {
@@ -226,20 +231,6 @@ impl<'p> Simulation<'p> {
             self.withdraw_charge(place, entry.at, input)?;
         }
         Ok(())
-    }
-
-    /// What a voided invoice billed counts as not billed.
-    fn forget(&mut self, voided: &InvoiceId) {
-        let voided = self.issued.iter().find(|it| it.id == *voided);
-        let Some(subscription) = voided.and_then(|it| it.subscription.clone()) else {
-            return;
-        };
-        let counts =
-            |it: &&Arc<Invoice>| it.subscription.as_ref() == Some(&subscription) && !self.receivables.is_voided(&it.id);
-        let lines = self.issued.iter().filter(counts).flat_map(|it| BilledLine::of(it)).collect();
-        if let Some(index) = self.by_id.get(&subscription) {
-            self.courses[*index].lines = lines;
-        }
     }
 
     /// Asks a command of a subscription, and takes what it leads to.

@@ -119,7 +119,7 @@ fn quantities(
     Ok(quantities)
 }
 
-/// The issued lines of a course, in the order of the instants that they belong to.
+/// The issued lines of a course that are asked for, in the order of the instants that they belong to.
 struct Lines<'c, 'p> {
     course: &'c Course<'p>,
     in_order: Vec<&'c BilledLine>,
@@ -128,7 +128,7 @@ struct Lines<'c, 'p> {
 impl<'c, 'p> Lines<'c, 'p> {
     fn of(course: &'c Course<'p>) -> Result<Self, FieldError> {
         course.spend(course.lines.len())?;
-        let mut in_order: Vec<&BilledLine> = course.lines.iter().collect();
+        let mut in_order: Vec<&BilledLine> = course.lines.iter().filter(|line| !line.is_forgiven).collect();
         in_order.sort_by_key(|line| line.belongs_to);
         Ok(Self { course, in_order })
     }

@@ -7,12 +7,13 @@ use super::prepare::Tenant;
 use super::result::WalletView;
 use crate::credit::{
     CreditError, DEFAULT_PRIORITY, GrantKind, LedgerTransaction, NewGrant, Wallet, WalletState, WalletUnit, create,
-    evolve, expire, grant, movement, pay,
+    evolve, expire, give_back_all, grant, movement, pay,
 };
 use crate::error::FieldError;
 use crate::id::{GrantId, TenantId, WalletId};
 use crate::invoice::Invoice;
 use crate::journal::JournalEvent;
+use crate::money::Money;
 use chrono::{DateTime, Utc};
 use std::cell::LazyCell;
 use std::collections::{BTreeMap, HashMap};
@@ -155,6 +156,15 @@ impl Wallets {
     /// Pays an invoice that is issued, or that is about to be shown.
     pub fn pay(&mut self, invoice: &mut Invoice, at: DateTime<Utc>) -> Result<(), CreditError> {
         let events = pay(invoice, &mut self.states, at)?;
+        self.record(&events);
+        Ok(())
+    }
+
+    /// Gives back what an invoice took, or a part of it, in money.
+    pub fn give_back(&mut self, invoice: &Invoice, amount: Money, at: DateTime<Utc>) -> Result<(), CreditError> {
+        let about = self.ledgers.iter().flatten().filter(|movement| movement.invoice.as_ref() == Some(&invoice.id));
+        let movements: Vec<LedgerTransaction> = about.cloned().collect();
+        let events = give_back_all(&mut self.states, invoice, &movements, amount, at)?;
         self.record(&events);
         Ok(())
     }

@@ -92,6 +92,7 @@ impl Course<'_> {
             },
             reopens,
             revision: 0,
+            replaces: None,
             usage: usage.into_iter().collect(),
         })
     }

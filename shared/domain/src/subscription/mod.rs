@@ -14,6 +14,7 @@ mod migration;
 mod moment;
 mod moments;
 mod periods;
+mod reissue;
 mod request;
 mod segments;
 mod shown;
@@ -36,6 +37,7 @@ pub use migration::{
 };
 pub use moment::{BillMoment, Progress, Reopened, ServedPeriod};
 pub use moments::{MAX_RERATED, after_end, bill_moments, next_moment, rerated};
+pub use reissue::reissued;
 pub use request::{
     AddAddOn, ChangePlan, ChangeQuantity, ChangeRequest, EffectiveAt, End, OverridePrice, Pause, Reactivate,
     RemoveAddOn,

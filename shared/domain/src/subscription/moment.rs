@@ -3,6 +3,7 @@
 use super::Subscription;
 use super::usage::UsageNeed;
 use crate::id::SubscriptionId;
+use crate::invoice::InvoiceReference;
 use crate::period::{Fraction, Period, PeriodError, zone::day_of};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -65,6 +66,9 @@ pub struct BillMoment {
     pub reopens: Vec<Reopened>,
     /// 0; counts up for further documents about the same moment.
     pub revision: u32,
+    /// The voided invoice that is billed anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<InvoiceReference>,
     /// What has to be fetched, in the order of the meters' keys.
     pub usage: Vec<UsageNeed>,
 }

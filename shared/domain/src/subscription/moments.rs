@@ -81,6 +81,7 @@ pub fn after_end(subscription: &Subscription, ended_at: DateTime<Utc>, revision:
         commits: false,
         reopens: Vec::new(),
         revision,
+        replaces: None,
         usage: Vec::new(),
     }
 }

@@ -29,9 +29,9 @@ async fn insert_steps(
     steps: &[(&Recorded, &DunningStepReached)],
 ) -> Result<(), DatabaseError> {
     const INSERT: &str = "INSERT INTO dunning_steps (tenant_id, invoice_id, step, action, after_days, currency, \
-            open_minor, due_date, reached_at, position) \
+            open_minor, due_date, reached_at, position, round, recorded_at) \
         SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::text[], $7::bigint[], \
-            $8::date[], $9::timestamptz[], $10::bigint[])";
+            $8::date[], $9::timestamptz[], $10::bigint[], $11::integer[], $12::timestamptz[])";
     if steps.is_empty() {
         return Ok(());
     }
@@ -46,6 +46,8 @@ async fn insert_steps(
         .bind(steps.iter().map(|(_, s)| s.due_date).collect::<Vec<_>>())
         .bind(steps.iter().map(|(_, s)| s.reached_at).collect::<Vec<_>>())
         .bind(steps.iter().map(|(r, _)| r.position).collect::<Vec<_>>())
+        .bind(steps.iter().map(|(_, s)| s.round as i32).collect::<Vec<_>>())
+        .bind(steps.iter().map(|(r, _)| r.recorded_at).collect::<Vec<_>>())
         .execute(connection)
         .await?;
     Ok(())

@@ -15,6 +15,7 @@ mod plan_migrations;
 mod quota;
 mod rebuild;
 mod receivables;
+mod redemptions;
 mod subscriptions;
 mod tenants;
 mod terms;
@@ -68,6 +69,7 @@ pub async fn project(connection: &mut PgConnection, recorded: &[Recorded]) -> Re
     subscriptions::project(connection, recorded).await?;
     invoices::project(connection, recorded).await?;
     terms::project(connection, recorded).await?;
+    redemptions::project(connection, recorded).await?;
     periods::project(connection, recorded).await?;
     quota::project(connection, recorded).await?;
     api_keys::project(connection, recorded).await?;

@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use std::collections::{HashMap, HashSet};
 use talea_domain::credit_note::CreditNote;
 use talea_domain::id::{InvoiceId, TenantId};
-use talea_domain::invoice::{CreditEntry, InvoiceState, PaymentRecorded, PaymentReversed, credit_entry};
+use talea_domain::invoice::{CreditEntry, InvoiceState, PaymentRecorded, PaymentReversed, Voided, credit_entry};
 use talea_domain::journal::JournalEvent;
 use talea_domain::money::MoneyError;
 
@@ -43,6 +43,7 @@ fn about(event: &JournalEvent) -> Option<(&TenantId, &InvoiceId)> {
         JournalEvent::InvoiceVoided(it) => Some((&it.tenant_id, &it.invoice_id)),
         JournalEvent::MarkedUncollectible(it) => Some((&it.tenant_id, &it.invoice_id)),
         JournalEvent::CreditNoteIssued(CreditNote { tenant, invoice, .. }) => Some((tenant, invoice)),
+        JournalEvent::PeriodClosed(it) => it.replaces.as_ref().map(|invoice| (&it.tenant_id, invoice)),
         _ => None,
     }
 }
@@ -81,12 +82,14 @@ async fn states(connection: &mut PgConnection, recorded: &[Recorded]) -> Result<
 
 async fn write_states(connection: &mut PgConnection, rows: &[(i64, &InvoiceState)]) -> Result<(), DatabaseError> {
     const WRITE: &str = "INSERT INTO invoice_states (tenant_id, invoice_id, stage, currency, total_minor, paid_minor, \
-            credited_minor, open_minor, due_date, zone, open_since, position) \
+            credited_minor, open_minor, due_date, zone, open_since, position, prepaid_minor, round, voided) \
         SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], \
-            $8::bigint[], $9::date[], $10::text[], $11::timestamptz[], $12::bigint[]) \
+            $8::bigint[], $9::date[], $10::text[], $11::timestamptz[], $12::bigint[], $13::bigint[], $14::integer[], \
+            $15::text[]) \
         ON CONFLICT (tenant_id, invoice_id) DO UPDATE SET stage = excluded.stage, paid_minor = excluded.paid_minor, \
             credited_minor = excluded.credited_minor, open_minor = excluded.open_minor, \
-            open_since = excluded.open_since, position = excluded.position";
+            open_since = excluded.open_since, position = excluded.position, prepaid_minor = excluded.prepaid_minor, \
+            round = excluded.round, voided = excluded.voided";
     if rows.is_empty() {
         return Ok(());
     }
@@ -103,6 +106,9 @@ async fn write_states(connection: &mut PgConnection, rows: &[(i64, &InvoiceState
         .bind(rows.iter().map(|(_, s)| s.zone.name()).collect::<Vec<_>>())
         .bind(rows.iter().map(|(_, s)| s.open_since).collect::<Vec<_>>())
         .bind(rows.iter().map(|(position, _)| *position).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(_, s)| s.prepaid.minor).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(_, s)| s.round as i32).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(_, s)| s.voided.map(Voided::as_str)).collect::<Vec<_>>())
         .execute(connection)
         .await?;
     Ok(())

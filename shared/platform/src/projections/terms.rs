@@ -1,15 +1,11 @@
-//! `coupons`, `subscription_coupons`, `coupon_redemptions`, `tax_settings`, `tax_profiles`: what changes an amount after it is
-//! rated, and how much of it is used.
+//! `coupons`, `subscription_coupons`, `tax_settings`, `tax_profiles`: what changes an amount after it is rated.
 
 use super::last_of_each;
 use crate::journal::Recorded;
 use crate::postgres::DatabaseError;
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::NaiveDate;
 use sqlx::PgConnection;
-use std::collections::BTreeMap;
-use talea_domain::invoice::redemptions;
 use talea_domain::journal::JournalEvent;
-use talea_domain::money::Money;
 use talea_domain::tax::TaxProfileChanged;
 
 pub(super) async fn project(connection: &mut PgConnection, recorded: &[Recorded]) -> Result<(), DatabaseError> {
@@ -44,8 +40,7 @@ pub(super) async fn project(connection: &mut PgConnection, recorded: &[Recorded]
             _ => {}
         }
     }
-    profiles(connection, recorded).await?;
-    used(connection, recorded).await
+    profiles(connection, recorded).await
 }
 
 async fn offered(connection: &mut PgConnection, decision: &Recorded, key: &str) -> Result<(), DatabaseError> {
@@ -89,48 +84,6 @@ async fn profiles(connection: &mut PgConnection, recorded: &[Recorded]) -> Resul
         .bind(changed.iter().map(|(_, it)| first_day(it)).collect::<Vec<_>>())
         .bind(documents)
         .bind(changed.iter().map(|(r, _)| r.position).collect::<Vec<_>>())
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
-/// Tenant, subscription, coupon and bill moment.
-type Use<'a> = (&'a str, &'a str, String, DateTime<Utc>);
-
-/// What issued invoices used of coupons. A draft uses nothing.
-async fn used(connection: &mut PgConnection, recorded: &[Recorded]) -> Result<(), DatabaseError> {
-    const USE: &str = "INSERT INTO coupon_redemptions (tenant_id, subscription_id, coupon_key, billed_at, given_minor, \
-            currency, position) \
-        SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::bigint[], $6::text[], $7::bigint[]) \
-        ON CONFLICT (tenant_id, subscription_id, coupon_key, billed_at) DO UPDATE \
-            SET given_minor = coupon_redemptions.given_minor + excluded.given_minor, position = excluded.position";
-    let mut uses: BTreeMap<Use<'_>, (Money, i64)> = BTreeMap::new();
-    for decision in recorded {
-        let JournalEvent::InvoiceFinalized(invoice) = &decision.event else {
-            continue;
-        };
-        let wrong = |error: talea_domain::money::MoneyError| DatabaseError::Decision(error.to_string());
-        let Some(subscription) = &invoice.subscription else {
-            continue;
-        };
-        for (coupon, redemption) in redemptions(invoice).map_err(wrong)? {
-            let (tenant, subscription) = (invoice.tenant.as_str(), subscription.as_str());
-            let key = (tenant, subscription, coupon.to_string(), redemption.billed_at);
-            let used = uses.entry(key).or_insert((Money::zero(invoice.currency), 0));
-            *used = (used.0.checked_add(redemption.given).map_err(wrong)?, decision.position);
-        }
-    }
-    if uses.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(USE)
-        .bind(uses.keys().map(|key| key.0).collect::<Vec<_>>())
-        .bind(uses.keys().map(|key| key.1).collect::<Vec<_>>())
-        .bind(uses.keys().map(|key| key.2.as_str()).collect::<Vec<_>>())
-        .bind(uses.keys().map(|key| key.3).collect::<Vec<_>>())
-        .bind(uses.values().map(|(given, _)| given.minor).collect::<Vec<_>>())
-        .bind(uses.values().map(|(given, _)| given.currency.to_string()).collect::<Vec<_>>())
-        .bind(uses.values().map(|(_, position)| *position).collect::<Vec<_>>())
         .execute(connection)
         .await?;
     Ok(())

@@ -1,11 +1,12 @@
 //! What a command leads to: the event to append, or why it is refused. Nothing of the state is changed here.
 
-use super::{InvoiceStage, InvoiceState, Payment};
+use super::{InvoiceStage, InvoiceState, Payment, Voided};
 use crate::credit_note::CreditNote;
 use crate::error::FieldError;
 use crate::invoice::settlement::{
     InvoiceVoided, MarkedUncollectible, PaymentRecorded, PaymentReversed, PaymentSource, check_text,
 };
+use crate::invoice::{Invoice, LineKind};
 use crate::journal::JournalEvent;
 use crate::money::{Currency, Money, MoneyError};
 use chrono::{DateTime, Utc};
@@ -33,10 +34,11 @@ pub enum InvoiceCommand {
     ReversePayment {
         reference: String,
         reason: String,
-        available: Money,
     },
+    /// Take it back: with `reissue`, what it billed is owed again; without, it is never asked for again.
     Void {
         reason: String,
+        reissue: bool,
     },
     MarkUncollectible {
         reason: String,
@@ -56,12 +58,16 @@ pub enum StateError {
     NotIssued,
     #[error("the invoice is voided; nothing can be recorded about it any more, name the invoice that took its place")]
     Voided,
-    #[error("something was paid or credited already; reverse the payments first, or correct it by a credit note")]
+    #[error("money was paid or a credit note issued; reverse the payments first, or correct it by a credit note")]
     NotUntouched,
+    #[error(
+        "it holds one-off charges, which are not issued anew; void it without reissue, and record the charges again"
+    )]
+    HoldsCharges,
+    #[error("this is recorded already; nothing needs to be sent again")]
+    DoneAlready,
     #[error("nothing is open; read the invoice's state again")]
     NothingOpen,
-    #[error("the invoice is written off already; a payment can still be recorded")]
-    WrittenOff,
     #[error("the amount is in {given}, the invoice in {expected}; send it in the invoice's currency")]
     Currency { expected: Currency, given: Currency },
     #[error("the amount is not above zero; send what was paid, or reverse a payment")]
@@ -76,12 +82,16 @@ pub enum StateError {
     UnknownPayment { reference: String },
     #[error("payment {reference} is reversed already; record what comes again under a new reference")]
     ReversedAlready { reference: String },
-    #[error(
-        "{needed} of it stand in open credit, of which {available} are left; reverse what was settled with it first"
-    )]
-    CreditSpent { needed: Money, available: Money },
     #[error("{asked} are more than what is open or what the tenant has as credit, {available}; settle at most that")]
     CreditShort { asked: Money, available: Money },
+}
+
+/// Whether what a void leaves owed can be billed anew: one-off charges stand on one invoice alone.
+pub fn check_reissue(invoice: &Invoice) -> Result<(), StateError> {
+    match invoice.subscription.is_none() || invoice.lines.iter().any(|line| line.kind == LineKind::OneOff) {
+        true => Err(StateError::HoldsCharges),
+        false => Ok(()),
+    }
 }
 
 impl InvoiceState {
@@ -89,7 +99,7 @@ impl InvoiceState {
     pub fn decide(&self, command: &InvoiceCommand, at: DateTime<Utc>) -> Result<JournalEvent, StateError> {
         match self.stage {
             InvoiceStage::Draft => return Err(StateError::NotIssued),
-            InvoiceStage::Voided => return Err(StateError::Voided),
+            InvoiceStage::Voided => return Err(self.after_void(command)),
             InvoiceStage::Finalized
             | InvoiceStage::PartiallyPaid
             | InvoiceStage::Paid
@@ -103,18 +113,40 @@ impl InvoiceState {
             InvoiceCommand::SettleFromCredit { reference, amount, available } => {
                 Ok(JournalEvent::PaymentRecorded(self.settled(reference, *amount, *available, at)?))
             }
-            InvoiceCommand::ReversePayment { reference, reason, available } => {
-                Ok(JournalEvent::PaymentReversed(self.reversed(reference, reason, *available, at)?))
+            InvoiceCommand::ReversePayment { reference, reason } => {
+                Ok(JournalEvent::PaymentReversed(self.reversed(reference, reason, at)?))
             }
-            InvoiceCommand::Void { reason } => self.void(reason, at).map(JournalEvent::InvoiceVoided),
+            InvoiceCommand::Void { reason, reissue } => {
+                self.void(reason, *reissue, at).map(JournalEvent::InvoiceVoided)
+            }
             InvoiceCommand::MarkUncollectible { reason } => {
                 self.write_off(reason, at).map(JournalEvent::MarkedUncollectible)
             }
-            InvoiceCommand::IssueCreditNote(note) => {
-                let reduces_open = Money::new(note.total.minor.min(self.open.minor), note.total.currency);
-                let credit_owed = note.total.checked_sub(reduces_open)?;
-                Ok(JournalEvent::CreditNoteIssued(CreditNote { reduces_open, credit_owed, ..note.as_ref().clone() }))
+            InvoiceCommand::IssueCreditNote(note) => Ok(JournalEvent::CreditNoteIssued(self.credited(note)?)),
+        }
+    }
+
+    /// What is open is given up first, then money goes back, and what wallets paid at last: it paid first, when the invoice
+    /// was issued.
+    fn credited(&self, note: &CreditNote) -> Result<CreditNote, MoneyError> {
+        let currency = note.total.currency;
+        let reduces_open = Money::new(note.total.minor.min(self.open.minor), currency);
+        let rest = note.total.checked_sub(reduces_open)?;
+        let credit_owed = Money::new(rest.minor.min(self.paid_in_money()?.minor), currency);
+        let returned = rest.checked_sub(credit_owed)?;
+        let prepaid_returned = (!returned.is_zero()).then_some(returned);
+        Ok(CreditNote { reduces_open, credit_owed, prepaid_returned, ..note.clone() })
+    }
+
+    /// What is voided answers the same void again, and nothing else.
+    fn after_void(&self, command: &InvoiceCommand) -> StateError {
+        match command {
+            InvoiceCommand::Void { reissue, .. }
+                if self.voided.is_none_or(|voided| *reissue != (voided == Voided::Forgiven)) =>
+            {
+                StateError::DoneAlready
             }
+            _ => StateError::Voided,
         }
     }
 
@@ -179,7 +211,7 @@ impl InvoiceState {
             return Err(StateError::NothingOpen);
         }
         let amount = asked.unwrap_or(most);
-        if amount.is_zero() {
+        if most.minor <= 0 {
             return Err(StateError::CreditShort { asked: self.open, available });
         }
         self.check_amount(amount)?;
@@ -200,55 +232,49 @@ impl InvoiceState {
         })
     }
 
-    /// The part that had become open credit is taken from there; the rest opens the invoice again, and what a credit note
-    /// had moved from paid to credit in the meantime is taken from credit too.
-    fn reversed(
-        &self,
-        reference: &str,
-        reason: &str,
-        available: Money,
-        at: DateTime<Utc>,
-    ) -> Result<PaymentReversed, StateError> {
+    /// The part that had become open credit is taken from there, also where it is spent: what is missing then is a balance
+    /// below zero, which the tenant owes. The rest opens the invoice again, and what a credit note had moved from paid to
+    /// credit in the meantime is taken from credit too. What wallets paid stays paid.
+    fn reversed(&self, reference: &str, reason: &str, at: DateTime<Utc>) -> Result<PaymentReversed, StateError> {
         check_text("/reason", reason)?;
         let reference = reference.to_owned();
         let Some(payment) = self.payment(&reference) else {
             return Err(StateError::UnknownPayment { reference });
         };
         if payment.reversed_at.is_some() {
-            return Err(StateError::ReversedAlready { reference });
+            return Err(StateError::DoneAlready);
         }
-        let reopened = Money::new(payment.applied.minor.min(self.paid.minor), self.total.currency);
+        let reopened = Money::new(payment.applied.minor.min(self.paid_in_money()?.minor), self.total.currency);
         let from_credit = payment.amount.checked_sub(reopened)?;
         let given_back = match payment.source {
             PaymentSource::OpenCredit => payment.amount,
             PaymentSource::External => Money::zero(self.total.currency),
         };
-        let credit_change = given_back.checked_sub(from_credit)?;
-        if available.checked_add(credit_change)?.minor < 0 {
-            return Err(StateError::CreditSpent { needed: from_credit, available });
-        }
         Ok(PaymentReversed {
             tenant_id: self.tenant.clone(),
             invoice_id: self.invoice.clone(),
             reference,
             amount: payment.amount,
             reopened,
-            credit_change,
+            credit_change: given_back.checked_sub(from_credit)?,
             reason: reason.to_owned(),
             reversed_at: at,
         })
     }
 
-    fn void(&self, reason: &str, at: DateTime<Utc>) -> Result<InvoiceVoided, StateError> {
+    /// What wallets paid goes back to them with it.
+    fn void(&self, reason: &str, reissue: bool, at: DateTime<Utc>) -> Result<InvoiceVoided, StateError> {
         check_text("/reason", reason)?;
         let paid_in = self.payments.iter().any(|payment| payment.reversed_at.is_none());
-        if !self.paid.is_zero() || !self.credited.is_zero() || paid_in {
+        if !self.paid_in_money()?.is_zero() || !self.credited.is_zero() || paid_in {
             return Err(StateError::NotUntouched);
         }
         Ok(InvoiceVoided {
             tenant_id: self.tenant.clone(),
             invoice_id: self.invoice.clone(),
             reason: reason.to_owned(),
+            reissue: Some(reissue),
+            prepaid_returned: (!self.prepaid.is_zero()).then_some(self.prepaid),
             voided_at: at,
         })
     }
@@ -256,7 +282,7 @@ impl InvoiceState {
     fn write_off(&self, reason: &str, at: DateTime<Utc>) -> Result<MarkedUncollectible, StateError> {
         check_text("/reason", reason)?;
         if self.stage == InvoiceStage::Uncollectible {
-            return Err(StateError::WrittenOff);
+            return Err(StateError::DoneAlready);
         }
         if self.open.is_zero() {
             return Err(StateError::NothingOpen);

@@ -50,7 +50,6 @@ impl Account {
             self.notes.push(note.clone());
         }
         assert!(self.state.adds_up(), "{:?}", self.state);
-        assert!(self.credit >= 0, "{}", self.credit);
         Ok(event)
     }
 
@@ -65,8 +64,8 @@ impl Account {
     }
 
     fn reverse(&mut self, reference: &str) -> Result<JournalEvent, StateError> {
-        let (reason, available) = ("chargeback".to_owned(), usd(self.credit));
-        self.apply(&InvoiceCommand::ReversePayment { reference: reference.to_owned(), reason, available })
+        let reason = "chargeback".to_owned();
+        self.apply(&InvoiceCommand::ReversePayment { reference: reference.to_owned(), reason })
     }
 
     fn note(&mut self, amount: Option<i64>) -> Result<(), String> {
@@ -80,7 +79,7 @@ impl Account {
     }
 
     fn void(&mut self) -> Result<JournalEvent, StateError> {
-        self.apply(&InvoiceCommand::Void { reason: "wrong".into() })
+        self.apply(&InvoiceCommand::Void { reason: "wrong".into(), reissue: false })
     }
 
     fn write_off(&mut self) -> Result<JournalEvent, StateError> {
@@ -111,10 +110,11 @@ fn payments_settle_an_invoice_and_what_is_too_much_becomes_credit() {
     account.check((PartiallyPaid, 600, 400, 0, 50));
     account.settle("s", None).unwrap();
     account.check((PartiallyPaid, 550, 450, 0, 0));
-    // What was settled with it is not there any more.
-    assert!(matches!(account.reverse("c"), Err(StateError::CreditSpent { .. })));
-    account.reverse("s").unwrap();
+    // What was settled with it is not there any more: the tenant owes it, and nothing can be settled with that.
     account.reverse("c").unwrap();
+    account.check((PartiallyPaid, 550, 450, 0, -50));
+    assert!(matches!(account.settle("t", None), Err(StateError::CreditShort { .. })));
+    account.reverse("s").unwrap();
     account.check((PartiallyPaid, 600, 400, 0, 0));
 }
 
@@ -133,7 +133,7 @@ fn a_reference_is_one_payment() {
     assert_eq!(account.pay("a", 400), Err(StateError::Repeated { reference: "a".into() }));
     assert_eq!(account.pay("a", 500), Err(StateError::ReferenceTaken { reference: "a".into() }));
     account.reverse("a").unwrap();
-    assert_eq!(account.reverse("a"), Err(StateError::ReversedAlready { reference: "a".into() }));
+    assert_eq!(account.reverse("a"), Err(StateError::DoneAlready), "told twice");
     assert_eq!(account.reverse("b"), Err(StateError::UnknownPayment { reference: "b".into() }));
     assert_eq!(account.pay("b", 0), Err(StateError::NotPositive));
     assert!(matches!(account.pay("4242 4242 4242 4242", 1), Err(StateError::Field(_))));
@@ -180,7 +180,7 @@ fn what_is_written_off_can_still_be_paid() {
     account.pay("a", 100).unwrap();
     account.write_off().unwrap();
     account.check((Uncollectible, 900, 100, 0, 0));
-    assert_eq!(account.write_off(), Err(StateError::WrittenOff));
+    assert_eq!(account.write_off(), Err(StateError::DoneAlready));
     account.pay("b", 300).unwrap();
     account.check((Uncollectible, 600, 400, 0, 0));
     account.pay("c", 600).unwrap();
@@ -222,8 +222,8 @@ fn every_stage_answers_every_command_or_names_the_way_out() {
                 method: None,
             },
             InvoiceCommand::SettleFromCredit { reference, amount: None, available },
-            InvoiceCommand::ReversePayment { reference: "first".into(), reason: "back".into(), available },
-            InvoiceCommand::Void { reason: "wrong".into() },
+            InvoiceCommand::ReversePayment { reference: "first".into(), reason: "back".into() },
+            InvoiceCommand::Void { reason: "wrong".into(), reissue: true },
             InvoiceCommand::MarkUncollectible { reason: "gone".into() },
             note(account),
         ]
@@ -263,6 +263,61 @@ fn every_stage_answers_every_command_or_names_the_way_out() {
     }
 }
 
+/// An account of an invoice of which prepaid credits paid a part.
+fn prepaid(total: i64, credits: i64) -> Account {
+    let mut account = Account::of(total);
+    account.invoice.credits = vec![crate::credit::CreditApplied {
+        grant: crate::id::GrantId::parse("g").unwrap(),
+        wallet: crate::id::WalletId::parse("w").unwrap(),
+        description: "Prepaid".into(),
+        amount: usd(credits),
+        units: None,
+        unit: None,
+    }];
+    account.invoice.amount_due = Some(usd(total - credits));
+    account.state = InvoiceState::of(&account.invoice).unwrap();
+    account
+}
+
+#[test]
+fn what_wallets_paid_goes_back_to_them_and_never_becomes_money() {
+    use InvoiceStage::*;
+    let mut account = prepaid(1000, 600);
+    account.pay("a", 400).unwrap();
+    account.check((Paid, 0, 1000, 0, 0));
+    // Money goes back first, then credits.
+    account.note(Some(700)).unwrap();
+    account.check((Paid, 0, 300, 700, 400));
+    let note = account.notes.last().unwrap();
+    assert_eq!((note.credit_owed, note.prepaid_returned), (usd(400), Some(usd(300))));
+    // The chargeback takes the credit that the note had made of it, and opens nothing that a wallet paid.
+    account.reverse("a").unwrap();
+    account.check((Paid, 0, 300, 700, 0));
+    assert_eq!(account.state.prepaid, usd(300));
+    let mut account = prepaid(1000, 600);
+    let Ok(JournalEvent::InvoiceVoided(voided)) = account.void() else { panic!("no void") };
+    assert_eq!((voided.prepaid_returned, account.state.prepaid), (Some(usd(600)), usd(0)));
+    account.check((Voided, 0, 0, 0, 0));
+}
+
+#[test]
+fn a_void_says_what_becomes_of_what_was_billed_and_is_told_once() {
+    let void =
+        |account: &mut Account, reissue| account.apply(&InvoiceCommand::Void { reason: "wrong".into(), reissue });
+    let mut account = Account::of(1000);
+    void(&mut account, true).unwrap();
+    assert_eq!(account.state.voided, Some(Voided::Owed));
+    assert_eq!(void(&mut account, true), Err(StateError::DoneAlready));
+    assert_eq!(void(&mut account, false), Err(StateError::Voided));
+    let mut account = Account::of(1000);
+    void(&mut account, false).unwrap();
+    assert_eq!(account.state.voided, Some(Voided::Forgiven));
+    assert_eq!(void(&mut account, false), Err(StateError::DoneAlready));
+    for voided in Voided::ALL {
+        assert_eq!(Voided::parse(voided.as_str()), Some(voided));
+    }
+}
+
 #[test]
 fn names_read_back() {
     for stage in InvoiceStage::ALL {
@@ -292,7 +347,6 @@ proptest! {
                 _ => drop(account.write_off()),
             }
             prop_assert!(account.state.adds_up(), "{:?}", account.state);
-            prop_assert!(account.credit >= 0);
             let external = account.state.payments.iter().filter(|it| it.source == PaymentSource::External);
             let came: i64 = external.filter(|it| it.reversed_at.is_none()).map(|it| it.amount.minor).sum();
             prop_assert_eq!(came, account.state.paid.minor + account.credit);

@@ -8,6 +8,7 @@ mod properties;
 mod receivables;
 mod refusals;
 mod schema;
+mod voids;
 mod wallets;
 mod words;
 mod work;

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::charge::ChargeStage;
-use crate::invoice::{Invoice, InvoiceLine, LineKind, verify};
+use crate::invoice::{Invoice, InvoiceLine, InvoiceStage, LineKind, Voided, verify};
 use crate::money::Money;
 use chrono::{DateTime, Duration, SecondsFormat, Utc};
 use proptest::prelude::*;
@@ -118,7 +118,7 @@ fn last_instant(value: &Value) -> Option<DateTime<Utc>> {
 }
 
 /// Leaves out what is refused: a refusal changes nothing, so the rest goes on. None where the document itself is refused.
-fn simulate_the_rest(mut document: Value) -> Option<(Value, SimulationResult)> {
+pub fn simulate_the_rest(mut document: Value) -> Option<(Value, SimulationResult)> {
     for _ in 0..ATTEMPTS {
         let refusal = match simulate_text(&document.to_string()) {
             Ok(result) => return Some((document, result)),
@@ -132,22 +132,51 @@ fn simulate_the_rest(mut document: Value) -> Option<(Value, SimulationResult)> {
     None
 }
 
+/// What became of the invoices adds up, and each void led to what was decided.
+fn check_receivables(view: &View) {
+    for it in &view.receivables {
+        let prepaid = it.amount_prepaid.map_or(0, |prepaid| prepaid.minor);
+        let (paid, credited, open) = (it.amount_paid.minor, it.amount_credited.minor, it.amount_open.minor);
+        let whole = if it.payment_state == InvoiceStage::Voided { 0 } else { it.total.minor };
+        assert_eq!(paid + credited + open, whole, "{} does not add up", it.invoice);
+        assert!((0..=paid.max(0)).contains(&prepaid), "{} has {prepaid} of {paid} from wallets", it.invoice);
+        let mut replacing = view
+            .invoices
+            .iter()
+            .filter(|invoice| invoice.replaces.as_ref().is_some_and(|replaced| replaced.number == it.invoice));
+        let (first, second) = (replacing.next(), replacing.next());
+        assert!(second.is_none(), "{} is replaced twice", it.invoice);
+        assert!(
+            first.is_none() || it.voided == Some(Voided::Reissued),
+            "{} is replaced, but {:?}",
+            it.invoice,
+            it.voided
+        );
+        assert_ne!(it.voided, Some(Voided::Owed), "{} waits, though a re-issue comes at once", it.invoice);
+    }
+}
+
 /// Where the period begins that a line is about.
 fn begin(line: &InvoiceLine) -> DateTime<Utc> {
     line.lineage.period_start.unwrap_or(line.period.start)
 }
 
-fn check_view(view: &View) {
+pub fn check_view(view: &View) {
+    check_receivables(view);
     let mut subtotals: BTreeMap<&str, Vec<Money>> = BTreeMap::new();
     for invoice in view.invoices.iter().map(AsRef::as_ref).chain(&view.drafts) {
         verify(invoice).unwrap();
         let lines = Money::sum(invoice.currency, invoice.lines.iter().map(|line| line.amount)).unwrap();
         assert_eq!(lines, invoice.subtotal, "{}", invoice.id);
     }
+    let voided = |number: &str| {
+        let mut found = view.receivables.iter().filter(|it| it.invoice == number);
+        found.any(|it| it.payment_state == InvoiceStage::Voided)
+    };
     for (index, invoice) in view.invoices.iter().enumerate() {
         let number = invoice.number.as_deref().unwrap();
         assert!(number.ends_with(&format!("-{:06}", index + 1)), "{number} is number {} of the series", index + 1);
-        let Some(subscription) = &invoice.subscription else { continue };
+        let Some(subscription) = invoice.subscription.as_ref().filter(|_| !voided(number)) else { continue };
         let of_plans = invoice.lines.iter().filter(|line| line.kind != LineKind::OneOff).map(|line| line.amount);
         let of_plans = Money::sum(invoice.currency, of_plans).unwrap();
         subtotals.entry(subscription.as_str()).or_default().push(of_plans);
@@ -168,7 +197,9 @@ fn check_view(view: &View) {
         // What the periods are billed is what the invoices say, but for what is paid in advance for a period to come.
         let billed = Money::sum(state.currency, subscription.periods.iter().map(|period| period.billed)).unwrap();
         let issued = subtotals.remove(state.id.as_str()).unwrap_or_default();
-        let lines = view.invoices.iter().filter(|invoice| invoice.subscription.as_ref() == Some(&state.id));
+        let lines = view.invoices.iter().filter(|invoice| {
+            invoice.subscription.as_ref() == Some(&state.id) && !voided(invoice.number.as_deref().unwrap())
+        });
         let is_shown = |line: &&InvoiceLine| {
             let holds = |it: &PeriodView| it.served.start <= begin(line) && line.period.end <= it.full.end;
             subscription.periods.iter().any(holds)

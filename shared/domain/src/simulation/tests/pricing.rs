@@ -309,7 +309,8 @@ fn document(page: &mut String, invoice: &Invoice) {
     let issued = invoice.number.as_deref().zip(invoice.issue_date).zip(invoice.due_date);
     let head =
         issued.map_or("Draft".to_owned(), |((number, on), due)| format!("Invoice {number}, issued {on}, due {due}"));
-    writeln!(page, "\n**{head}**, to {}\n", invoice.bill_to.name).unwrap();
+    let replaces = invoice.replaces.as_ref().map(|it| format!(", in place of {}", it.number)).unwrap_or_default();
+    writeln!(page, "\n**{head}{replaces}**, to {}\n", invoice.bill_to.name).unwrap();
     page.push_str("| line | amount |\n|---|---:|\n");
     for line in &invoice.lines {
         let explained: String = line.explanation.iter().map(|sentence| format!("<br>{sentence}")).collect();

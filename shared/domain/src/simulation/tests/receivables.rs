@@ -23,7 +23,8 @@ pub fn command(entry: &TimelineEntry) -> Option<String> {
         return Some(format!("{} is written off: {}", it.invoice, it.reason));
     }
     if let Some(it) = &entry.void_invoice {
-        return Some(format!("{} is voided: {}", it.invoice, it.reason));
+        let then = if it.reissue { "and issued anew" } else { "for good" };
+        return Some(format!("{} is voided {then}: {}", it.invoice, it.reason));
     }
     let it = entry.issue_credit_note.as_ref()?;
     let lines: Vec<String> = it.lines.iter().flatten().map(credited).collect();
@@ -56,9 +57,10 @@ pub fn show(page: &mut String, view: &View) {
     }
     for note in &view.credit_notes {
         let tax = if note.tax.is_zero() { String::new() } else { format!(", with {} tax", note.tax) };
+        let to_wallets = note.prepaid_returned.map(|it| format!(", {it} back to wallets")).unwrap_or_default();
         writeln!(
             page,
-            "\n**Credit note {}** of {}: {}{tax}; {} less to pay, {} owed back.",
+            "\n**Credit note {}** of {}: {}{tax}; {} less to pay, {} owed back{to_wallets}.",
             note.number, note.invoice_number, note.total, note.reduces_open, note.credit_owed
         )
         .unwrap();
