@@ -240,7 +240,7 @@ mod of_the_whole_path {
     use super::{LogChoice, has_kafka};
     mod rules {
         pub use crate::billing::{
-            closing, commitment, dimensions, finance, held, late, lifecycle, once, payments, terms,
+            charges, closing, commitment, dimensions, finance, held, late, lifecycle, once, payments, terms,
             voids as voided_usage, wallets, what_if,
         };
         pub use crate::events::{
@@ -338,6 +338,7 @@ mod of_the_whole_path {
             a_double_in_the_store_stops_its_invoice_alone
             a_draft_is_issued_early_on_request
         }
+        charges { a_charge_is_invoiced_once_with_the_next_invoice_or_at_once }
         commitment { what_is_missing_to_a_commitment_is_a_line_of_its_own }
         dimensions { usage_is_priced_by_its_dimensions }
         held { seats_are_priced_by_the_time_they_were_held }

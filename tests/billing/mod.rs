@@ -1,6 +1,7 @@
 //! Billing on real engines: when a period closes, what late usage does, that a document is issued once, and what finance
 //! reads.
 
+pub mod charges;
 pub mod closing;
 pub mod commitment;
 pub mod dimensions;

@@ -147,6 +147,19 @@ pub async fn credit_notes_are_numbered_without_gaps(log: LogChoice) {
     assert_eq!(notes[3]["total"]["amount"], "1.00");
     let one = format!("/v1/credit-notes/{}", notes[3]["id"].as_str().expect("an id"));
     assert_eq!(server.get(&one, &[]).await.ok(), rest.ok());
+    let page = server.get(&one, &[("format", "html")]).await;
+    assert!(page.text.contains("CN-000004") && page.text.contains("INV-000001"), "{}", page.text);
+    let rows = server.get(&one, &[("format", "csv")]).await;
+    assert!(rows.text.lines().nth(1).is_some_and(|row| row.contains(",CN-000004,")), "{}", rows.text);
+    // All that were issued, in pages, and one by its number.
+    let first = server.get("/v1/credit-notes", &[("tenant_id", "acme"), ("limit", "3")]).await.ok();
+    let cursor = first["next_cursor"].as_str().expect("a fourth row").to_owned();
+    let second = server.get("/v1/credit-notes", &[("tenant_id", "acme"), ("cursor", &cursor)]).await.ok();
+    let listed = [&first, &second].map(|page| page["data"].as_array().expect("a list").len());
+    assert_eq!((listed, &second["next_cursor"]), ([3, 1], &serde_json::Value::Null));
+    let named = server.get("/v1/credit-notes", &[("number", "CN-000002")]).await.ok();
+    assert_eq!(named["data"].as_array().map(Vec::len), Some(1));
+    assert_eq!(named["data"][0]["invoice_id"].as_str(), Some(id.as_str()));
     let now = server.get(&format!("/v1/invoices/{id}/payments"), &[]).await.ok();
     assert_eq!(balance(&now), ["paid", "0.00", "31.00", "0.00"]);
     rebuild_agrees(&stage).await;

@@ -71,6 +71,10 @@ pub async fn a_doubled_price_doubles_every_line(log: LogChoice) {
     assert_eq!((&sums["alternative"]["amount"], &sums["periods"]), (&"20.60".into(), &2.into()), "{doubled}");
     let same = server.post(ROUTE, &what_if(about.clone(), json!({ "plan": "metered" }))).await.ok();
     assert!(amounts(&same).iter().all(|(billed, other, difference)| billed == other && difference == "0.00"), "{same}");
+    let mut committed = metered("0.20");
+    committed["document"]["commitment"] = json!({ "minimum": { "USD": "50.00" } });
+    let committed = server.post(ROUTE, &what_if(about.clone(), committed)).await.ok();
+    assert_eq!(amounts(&committed), [three("0.00", "50.00", "50.00"), three("10.30", "50.00", "39.70")], "{committed}");
     let flat = server.post(ROUTE, &what_if(about, json!({ "plan": "advance", "version": 1 }))).await.ok();
     assert_eq!(amounts(&flat), [three("0.00", "31.00", "31.00"), three("10.30", "31.00", "20.70")], "{flat}");
     assert_eq!(invoices(&server, "acme").await.len(), 1, "nothing was recorded");

@@ -70,12 +70,15 @@ fn value(route: &Route, name: &str, names: &Names) -> Given {
         "source" if is_below("/v1/events") => named(&names.source),
         "id" if is_below("/v1/credit-notes/") => named(&names.note),
         "subscription_id" => named(&names.subscription),
+        "invoice_id" => named(&names.invoice),
         "number" => named(&names.number),
         "key_id" => named(&names.key),
         "place" => named(&names.place),
         "source" if is_below("/v1/usage") => Given::Neutral("raw"),
         "line" | "amount" | "version" => Given::Neutral("1"),
         "coupon" => Given::Neutral("welcome"),
+        "charge" => Given::Neutral("chg_1"),
+        "stage" => Given::Neutral("pending"),
         "feature" | "meter" => Given::Neutral("tokens"),
         "plan" => Given::Neutral("metered"),
         "format" => Given::Neutral("csv"),
@@ -125,6 +128,9 @@ fn body(route: &Route, names: &Names) -> Value {
             json!({ "reason": "wrong" })
         }
         ("PUT", "/v1/tenants/{tenant_id}/billing-terms") => json!({ "due_days": 7 }),
+        ("POST", "/v1/tenants/{tenant_id}/charges") => {
+            json!({ "currency": "USD", "charges": [{ "description": "Setup", "amount": "1" }] })
+        }
         ("POST", "/v1/meters") => {
             json!({ "key": "tokens", "event_type": "api.call", "aggregation": "sum", "field": "/tokens" })
         }

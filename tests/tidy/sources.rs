@@ -15,7 +15,10 @@ struct Ban {
 
 const CLOCK: &[&str] = &["shared/platform/src/clock.rs"];
 /// Counts become floats where a gauge shows them, and go nowhere else.
-const GAUGES: &[&str] = &["services/billing/src/run/summary.rs"];
+const GAUGES_AND_FORWARDING: &[&str] = &["services/billing/src/run/summary.rs", FORWARDS];
+const FORWARDING: &[&str] = &[FORWARDS];
+/// Names every kind of value that a deserializer can have, and keeps none.
+const FORWARDS: &str = "shared/domain/src/objects/adapter.rs";
 /// The command line prints; a build script speaks to Cargo.
 const PRINTS: &[&str] = &["services/talea/src", "shared/platform/build.rs"];
 const EVERYWHERE: &[&str] = &["shared", "services"];
@@ -38,8 +41,8 @@ const BANS: [Ban; 14] = [
     },
     Ban { text: "from_f64", below: EVERYWHERE, except: &[], why: "money and quantities never touch a float" },
     Ban { text: "from_f32", below: EVERYWHERE, except: &[], why: "money and quantities never touch a float" },
-    Ban { text: "f64", below: EXACT, except: GAUGES, why: "no float between event and invoice" },
-    Ban { text: "f32", below: EXACT, except: &[], why: "no float between event and invoice" },
+    Ban { text: "f64", below: EXACT, except: GAUGES_AND_FORWARDING, why: "no float between event and invoice" },
+    Ban { text: "f32", below: EXACT, except: FORWARDING, why: "no float between event and invoice" },
     Ban {
         text: ".unwrap()",
         below: EVERYWHERE,

@@ -1,5 +1,6 @@
 //! What every part of billing shares.
 
+use crate::api::Turns;
 use crate::marks::Marks;
 use crate::run::Summary;
 use chrono::{DateTime, Duration, Utc};
@@ -17,17 +18,14 @@ use tokio::sync::Notify;
 /// The most invoice ids that are remembered to spare a second look. Past it, memory starts over.
 const REMEMBERED: usize = 200_000;
 
-/// Simulations at once: a core each on a small machine, and some 64 MiB of text.
-const SIMULATIONS: usize = 2;
-
 pub struct Context {
     pub platform: Platform,
     pub settings: InvoiceSettings,
     pub marks: Marks,
     /// Runs of this process take turns. Those of other processes meet in the journal, which takes each decision once.
     pub one_run: tokio::sync::Mutex<()>,
-    /// Simulations that are asked for over HTTP take turns, a few at once: each may hold a large document.
-    pub simulations: Arc<tokio::sync::Semaphore>,
+    /// Simulations that are asked for over HTTP take turns.
+    pub simulations: Turns,
     /// Wakes the worker.
     pub wake: Arc<Notify>,
     /// Something about an invoice was recorded: the outbox has something to publish.
@@ -56,7 +54,7 @@ impl Context {
             settings,
             marks: Marks::default(),
             one_run: tokio::sync::Mutex::new(()),
-            simulations: Arc::new(tokio::sync::Semaphore::new(SIMULATIONS)),
+            simulations: Turns::default(),
             wake: Arc::new(Notify::new()),
             recorded: Arc::default(),
             dunning,

@@ -54,6 +54,9 @@ enum Command {
     /// Invoices.
     #[command(subcommand)]
     Invoices(client::invoices::InvoicesCommand),
+    /// Credit notes.
+    #[command(subcommand)]
+    CreditNotes(client::credit_notes::CreditNotesCommand),
     /// What could not be counted.
     #[command(subcommand)]
     DeadLetters(client::dead_letters::DeadLettersCommand),
@@ -113,6 +116,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Billing(command) => client::billing::run(&load(&[])?, &command, json).await.map(done),
         Command::Usage(arguments) => client::usage::run(&load(&[])?, &arguments, json).await.map(done),
         Command::Invoices(command) => client::invoices::run(&load(&[])?, &command, json).await.map(done),
+        Command::CreditNotes(command) => client::credit_notes::run(&load(&[])?, &command, json).await.map(done),
         Command::DeadLetters(command) => client::dead_letters::run(&load(&[])?, &command, json).await.map(done),
         Command::Config(arguments) => admin::show_config::run(&arguments, || load(&[])).map(done),
         Command::Engine { .. } => unreachable!("handled before the runtime starts"),

@@ -98,6 +98,9 @@ key!(
     /// `crn_…`: a credit note; derived from (invoice, place among its notes).
     CreditNoteId, "credit_note_id");
 key!(
+    /// `chg_…`: a one-off charge of one tenant.
+    ChargeId, "charge_id");
+key!(
     /// `wal_…`: a wallet of prepaid credits.
     WalletId, "wallet_id");
 key!(

@@ -11,6 +11,7 @@ pub use payload::{
     TopicCreated,
 };
 
+use crate::charge::{Charge, ChargeInvoiced, ChargeWithdrawn};
 use crate::credit::{
     CreditConsumed, CreditExpired, CreditGranted, CreditReturned, CreditRolledOver, TopUpChanged, TopUpOrder, Wallet,
 };
@@ -107,6 +108,12 @@ pub enum JournalEvent {
     TaxRatesChanged(TaxSettings),
     #[serde(rename = "tenant.tax_profile_changed.v1")]
     TaxProfileChanged(TaxProfileChanged),
+    #[serde(rename = "charge.added.v1")]
+    ChargeAdded(Charge),
+    #[serde(rename = "charge.withdrawn.v1")]
+    ChargeWithdrawn(ChargeWithdrawn),
+    #[serde(rename = "charge.invoiced.v1")]
+    ChargeInvoiced(ChargeInvoiced),
 }
 
 /// The one thing whose history a decision continues. Versions count from 1 in each stream of each tenant.
@@ -171,6 +178,9 @@ impl JournalEvent {
             Self::CouponRemoved(_) => "coupon.removed.v1",
             Self::TaxRatesChanged(_) => "tax_rates.changed.v1",
             Self::TaxProfileChanged(_) => "tenant.tax_profile_changed.v1",
+            Self::ChargeAdded(_) => "charge.added.v1",
+            Self::ChargeWithdrawn(_) => "charge.withdrawn.v1",
+            Self::ChargeInvoiced(_) => "charge.invoiced.v1",
         }
     }
 
@@ -213,6 +223,9 @@ impl JournalEvent {
             Self::CreditReturned(returned) => ("wallet", returned.wallet_id.to_string()),
             Self::TopUpChanged(changed) => ("wallet", changed.wallet_id.to_string()),
             Self::CreditTopUpOrdered(order) => ("wallet", order.wallet.to_string()),
+            Self::ChargeAdded(charge) => ("charge", charge.id.to_string()),
+            Self::ChargeWithdrawn(it) => ("charge", it.charge_id.to_string()),
+            Self::ChargeInvoiced(it) => ("charge", it.charge_id.to_string()),
         };
         Stream { kind, id }
     }
@@ -256,6 +269,9 @@ impl JournalEvent {
             Self::CouponRemoved(payload) => serde_json::to_string(payload),
             Self::TaxRatesChanged(payload) => serde_json::to_string(payload),
             Self::TaxProfileChanged(payload) => serde_json::to_string(payload),
+            Self::ChargeAdded(payload) => serde_json::to_string(payload),
+            Self::ChargeWithdrawn(payload) => serde_json::to_string(payload),
+            Self::ChargeInvoiced(payload) => serde_json::to_string(payload),
         }
     }
 

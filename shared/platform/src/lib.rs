@@ -1,6 +1,7 @@
 //! I/O adapters around the domain: the logs, the stores, configuration, HTTP, and the loop that workers run in.
 
 pub mod catalogue;
+pub mod charges;
 pub mod clickhouse;
 pub mod clock;
 pub mod config;

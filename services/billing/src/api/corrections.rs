@@ -5,12 +5,12 @@ use super::invoice::{decode, stored};
 use super::reading;
 use crate::context::Context;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use talea_domain::credit_note::{CreditLine, CreditNote, SERIES, draft};
-use talea_domain::id::{CreditNoteId, InvoiceId};
+use talea_domain::id::InvoiceId;
 use talea_domain::invoice::InvoiceCommand;
 use talea_domain::journal::JournalEvent;
 use talea_domain::tenant::Scope;
@@ -131,23 +131,4 @@ pub async fn list(
     let state = state.ok_or_else(Problem::not_found)?;
     let data = receivables::credit_notes(&mut tx, &state.tenant, &id).await.map_err(Problem::internal)?;
     Ok(Json(CreditNotes { data }))
-}
-
-/// One credit note, the same to the byte whenever it is asked for.
-#[utoipa::path(get, path = "/v1/credit-notes/{id}", tag = "corrections", params(("id" = String, Path)),
-    responses((status = 200, body = CreditNote), (status = 404, body = Problem)))]
-pub async fn show(
-    State(context): State<Arc<Context>>,
-    caller: Caller,
-    Path(id): Path<CreditNoteId>,
-) -> Result<Response, Problem> {
-    caller.require(Scope::Finance)?;
-    let mut tx = reading(&context, &caller, None).await?;
-    let document: Option<String> = sqlx::query_scalar("SELECT document FROM credit_notes WHERE id = $1")
-        .bind(id.as_str())
-        .fetch_optional(&mut *tx)
-        .await
-        .map_err(Problem::internal)?;
-    let document = document.ok_or_else(Problem::not_found)?;
-    Ok(([(header::CONTENT_TYPE, "application/json")], document).into_response())
 }

@@ -1,34 +1,19 @@
 //! One invoice: as JSON (the bytes that were recorded), CSV or a printable page; and the early end of a draft.
 
+use super::printed::{self, DocumentFormat, FormatParameters};
 use super::reading;
 use crate::context::Context;
 use crate::print::{csv, html};
 use crate::run::{ASKED_PATIENCE, Run, Trigger, candidate, close, find_one};
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
 use std::sync::Arc;
 use talea_domain::id::InvoiceId;
 use talea_domain::invoice::{Invoice, InvoiceStatus, invoice_id};
 use talea_domain::tenant::Scope;
 use talea_platform::http::{Caller, Path, Problem, Query};
 use talea_platform::receivables;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum InvoiceFormat {
-    Json,
-    Csv,
-    Html,
-}
-
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct FormatParameters {
-    /// `json`, `csv` or `html`; default what the `Accept` header prefers, else JSON.
-    pub format: Option<InvoiceFormat>,
-}
 
 /// One invoice. Issued, it is the same to the byte whenever it is asked for; where it stands is said beside it, by the
 /// headers `talea-payment-state`, `talea-amount-paid`, `talea-amount-credited` and `talea-amount-open`.
@@ -45,17 +30,14 @@ pub async fn show(
     caller.require(Scope::Finance)?;
     let document = stored(&context, &caller, &id).await?.ok_or_else(Problem::not_found)?;
     let beside = beside(&context, &caller, &id).await?;
-    let shown = match asked.format.unwrap_or_else(|| accepted(&headers)) {
-        InvoiceFormat::Json => Ok(json(document)),
-        InvoiceFormat::Csv => {
+    let shown = match asked.chosen(&headers) {
+        DocumentFormat::Json => Ok(printed::json(document)),
+        DocumentFormat::Csv => {
             let invoice = decode(&document)?;
-            let name = invoice.number.as_deref().unwrap_or(invoice.id.as_str()).to_owned();
-            let text = csv::write(&invoice).map_err(Problem::internal)?;
-            let disposition = format!("attachment; filename=\"{}.csv\"", file_name(&name));
-            let kind = "text/csv; charset=utf-8; header=present".to_owned();
-            Ok(([(header::CONTENT_TYPE, kind), (header::CONTENT_DISPOSITION, disposition)], text).into_response())
+            let number = invoice.number.as_deref().unwrap_or(invoice.id.as_str());
+            Ok(printed::csv(number, csv::write(&invoice).map_err(Problem::internal)?))
         }
-        InvoiceFormat::Html => Ok(page(html::page(&decode(&document)?).map_err(Problem::internal)?)),
+        DocumentFormat::Html => Ok(printed::page(html::page(&decode(&document)?).map_err(Problem::internal)?)),
     };
     shown.map(|response: Response| (beside, response).into_response())
 }
@@ -92,13 +74,13 @@ pub async fn finalize(
     let document = stored(&context, &caller, &id).await?.ok_or_else(Problem::not_found)?;
     let invoice = decode(&document)?;
     if invoice.status == InvoiceStatus::Finalized {
-        return Ok(json(document));
+        return Ok(printed::json(document));
     }
     // In a task of its own: a caller that hangs up must not end it half way.
     let actor = caller.actor();
     let issuing = tokio::spawn(async move { issue(&context, &invoice, actor).await });
     let issued = issuing.await.map_err(Problem::internal)??;
-    Ok(json(serde_json::to_string(&issued).map_err(Problem::internal)?))
+    Ok(printed::json(serde_json::to_string(&issued).map_err(Problem::internal)?))
 }
 
 async fn issue(context: &Context, draft: &Invoice, actor: String) -> Result<Invoice, Problem> {
@@ -109,8 +91,9 @@ async fn issue(context: &Context, draft: &Invoice, actor: String) -> Result<Invo
         return Err(Problem::unavailable("metering has not consumed the log yet; send the request again"));
     }
     let mut tx = context.platform.databases.app.tenant(&draft.tenant).await.map_err(Problem::internal)?;
-    let row =
-        find_one(&mut tx, &draft.subscription).await.map_err(Problem::internal)?.ok_or_else(Problem::not_found)?;
+    // Only invoices of subscriptions are drafted.
+    let subscription = draft.subscription.as_ref().ok_or_else(Problem::not_found)?;
+    let row = find_one(&mut tx, subscription).await.map_err(Problem::internal)?.ok_or_else(Problem::not_found)?;
     tx.commit().await.map_err(Problem::internal)?;
     let next = candidate(&run.catalogue, &row).map_err(Problem::unprocessable)?;
     let next = next.filter(|it| invoice_id(&it.subscription.id, it.moment.at, it.moment.revision) == draft.id);
@@ -141,57 +124,4 @@ pub(super) async fn stored(context: &Context, caller: &Caller, id: &InvoiceId) -
 
 pub(super) fn decode(document: &str) -> Result<Invoice, Problem> {
     serde_json::from_str(document).map_err(Problem::internal)
-}
-
-/// The first of the kinds that can be given, in the order in which the header names them.
-fn accepted(headers: &HeaderMap) -> InvoiceFormat {
-    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let kinds = accept.split(',').map(|kind| kind.split(';').next().unwrap_or_default().trim());
-    let format = |kind| match kind {
-        "application/json" | "*/*" => Some(InvoiceFormat::Json),
-        "text/html" => Some(InvoiceFormat::Html),
-        "text/csv" => Some(InvoiceFormat::Csv),
-        _ => None,
-    };
-    kinds.filter_map(format).next().unwrap_or(InvoiceFormat::Json)
-}
-
-fn json(document: String) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], document).into_response()
-}
-
-/// The page has no script and fetches nothing; the browser is told to hold it to that.
-fn page(html: String) -> Response {
-    let policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
-    let headers = [
-        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
-        (header::CONTENT_SECURITY_POLICY, policy),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    ];
-    (headers, html).into_response()
-}
-
-fn file_name(name: &str) -> String {
-    name.chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '_' }).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_header_chooses_the_form() {
-        for (accept, expect) in [
-            ("", InvoiceFormat::Json),
-            ("*/*", InvoiceFormat::Json),
-            ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", InvoiceFormat::Html),
-            ("text/csv", InvoiceFormat::Csv),
-            ("image/png, text/csv; charset=utf-8", InvoiceFormat::Csv),
-            ("application/json, text/html", InvoiceFormat::Json),
-            ("image/png", InvoiceFormat::Json),
-        ] {
-            let headers = HeaderMap::from_iter([(header::ACCEPT, accept.parse().expect("a value"))]);
-            assert_eq!(accepted(&headers), expect, "{accept}");
-        }
-    }
 }

@@ -42,7 +42,8 @@ pub struct InvoiceRow {
     /// None for a draft.
     pub number: Option<String>,
     pub status: String,
-    pub subscription_id: String,
+    /// None where it is of one-off charges alone.
+    pub subscription_id: Option<String>,
     pub period: Period,
     /// The bill moment.
     pub billed_at: DateTime<Utc>,
@@ -66,7 +67,7 @@ struct Row {
     tenant_id: String,
     number: Option<String>,
     status: String,
-    subscription_id: String,
+    subscription_id: Option<String>,
     currency: String,
     subtotal_minor: i64,
     tax_minor: i64,

@@ -1,13 +1,16 @@
 //! Billing's HTTP routes: the catalogue of plans and coupons, taxes, subscriptions, invoices, wallets, runs.
 
+mod charges;
 mod corrections;
 mod coupons;
+mod credit_notes;
 mod deciding;
 mod events;
 mod invoice;
 mod invoices;
 mod payments;
 mod plans;
+mod printed;
 mod runs;
 mod simulations;
 mod subscriptions;
@@ -15,6 +18,8 @@ mod taxes;
 mod terms;
 mod upcoming;
 mod wallets;
+
+pub use simulations::Turns;
 
 use crate::context::Context;
 use std::sync::Arc;
@@ -45,6 +50,8 @@ pub fn routes(context: Arc<Context>) -> OpenApiRouter {
         .routes(routes!(invoice::show))
         .routes(routes!(invoice::finalize))
         .routes(routes!(events::list))
+        .routes(routes!(charges::add, charges::list))
+        .routes(routes!(charges::withdraw))
         .routes(routes!(wallets::open, wallets::list))
         .routes(routes!(wallets::show))
         .routes(routes!(wallets::grant))
@@ -60,7 +67,8 @@ pub fn routes(context: Arc<Context>) -> OpenApiRouter {
         .routes(routes!(corrections::void))
         .routes(routes!(corrections::write_off))
         .routes(routes!(corrections::credit, corrections::list))
-        .routes(routes!(corrections::show))
+        .routes(routes!(credit_notes::list))
+        .routes(routes!(credit_notes::show))
         .routes(routes!(terms::open_credit))
         .routes(routes!(terms::show, terms::set))
         .with_state(context)

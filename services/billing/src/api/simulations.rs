@@ -1,9 +1,12 @@
 //! Simulations: of a document, as `talea simulate` does, and of the past with another plan.
 
+mod turns;
+
+pub use turns::Turns;
+
 use super::reading;
 use crate::context::Context;
 use crate::what_if::{Alternative, Chosen, MAX_SUBSCRIPTIONS, WhatIf, compare};
-use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -11,17 +14,14 @@ use chrono::{DateTime, Datelike, Utc};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use std::sync::Arc;
-use std::time::Duration;
 use talea_domain::error::FieldError;
 use talea_domain::id::{PlanKey, SubscriptionId, TenantId};
-use talea_domain::simulation::{MAX_DOCUMENT_BYTES, simulate_text};
+use talea_domain::simulation::simulate_text;
 use talea_domain::tenant::Scope;
-use talea_platform::http::{Caller, Cursor, Json, Problem};
+use talea_platform::http::{Caller, Cursor, Json, Problem, read_json};
 
 /// Subscriptions of a page when the caller does not say.
 const DEFAULT_SUBSCRIPTIONS: u32 = 100;
-/// A body that takes longer gives its turn to the next.
-const BODY_PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a tenant, or every tenant of a plan, would have been billed by another plan for its closed periods.
 #[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
@@ -67,29 +67,14 @@ pub async fn simulate(
     request: Request,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Finance)?;
-    // Before the body is read, so that as many bodies are in memory as are worked on.
-    let turn = Arc::clone(&context.simulations).acquire_owned().await.map_err(Problem::internal)?;
-    let slow =
-        |_| Problem::unprocessable("the body did not arrive in time; send it again over a faster line, or split it");
-    let text = tokio::time::timeout(BODY_PATIENCE, text(request.into_body())).await.map_err(slow)??;
-    // A long document must not hold up other requests. One whose caller hung up runs to its end, within its bounds, and
-    // keeps its turn until then.
-    let worked = tokio::task::spawn_blocking(move || (work(&text), turn)).await.map_err(Problem::internal)?;
-    let (worked, _turn) = worked;
+    let text = context.simulations.read(request.into_body()).await?;
+    let worked = context.simulations.work(text, work).await?;
     match worked? {
         Work::Simulated(result) => {
             Ok((StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], result).into_response())
         }
         Work::WhatIf(asked) => what_if(&context, &caller, *asked).await.map(|answer| Json(answer).into_response()),
     }
-}
-
-async fn text(body: Body) -> Result<String, Problem> {
-    let too_large =
-        |_| Problem::too_large(format!("send at most {MAX_DOCUMENT_BYTES} bytes; split the document by tenant"));
-    let bytes = axum::body::to_bytes(body, MAX_DOCUMENT_BYTES).await.map_err(too_large)?;
-    let not_text = |_| FieldError::new("", "is not UTF-8", "send one JSON document in UTF-8");
-    Ok(String::from_utf8(bytes.into()).map_err(not_text)?)
 }
 
 enum Work {
@@ -100,9 +85,7 @@ enum Work {
 fn work(text: &str) -> Result<Work, Problem> {
     let is_what_if = serde_json::from_str(text).is_ok_and(|kind: Kind| kind.alternative.is_some());
     if is_what_if {
-        let way_out = "send the JSON document that the OpenAPI page describes";
-        let asked = serde_json::from_str(text).map_err(|error| FieldError::new("", error.to_string(), way_out))?;
-        return Ok(Work::WhatIf(Box::new(asked)));
+        return Ok(Work::WhatIf(Box::new(read_json(text)?)));
     }
     let result = simulate_text(text).map_err(|refusal| Problem::refused(refusal.errors))?;
     serde_json::to_string(&result).map(Work::Simulated).map_err(Problem::internal)

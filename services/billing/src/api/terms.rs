@@ -115,7 +115,7 @@ pub async fn set(
 }
 
 /// A transaction that reads a tenant that is there.
-async fn of_tenant(context: &Context, caller: &Caller, tenant: &TenantId) -> Result<Tx, Problem> {
+pub(super) async fn of_tenant(context: &Context, caller: &Caller, tenant: &TenantId) -> Result<Tx, Problem> {
     let mut tx = reading(context, caller, Some(tenant)).await?;
     let there: Option<i32> = sqlx::query_scalar("SELECT 1 FROM tenants WHERE tenant_id = $1")
         .bind(tenant.as_str())

@@ -92,7 +92,7 @@ pub async fn open(
 }
 
 /// Drawn, or derived from the `Idempotency-Key`, so that a request that is sent twice makes one thing.
-fn new_id(prefix: &str, domain: &str, caller: &Caller, headers: &HeaderMap, of: &str) -> String {
+pub(super) fn new_id(prefix: &str, domain: &str, caller: &Caller, headers: &HeaderMap, of: &str) -> String {
     let bits = match headers.get("idempotency-key").and_then(|value| value.to_str().ok()) {
         Some(key) => derive_bits(domain, &[&caller.actor(), of, key]),
         None => random::bits128(),

@@ -58,7 +58,7 @@ fn row(invoice: &Invoice, line: &InvoiceLine) -> [String; HEADER.len()] {
         invoice.number.clone().unwrap_or_default(),
         invoice.status.as_str().to_owned(),
         invoice.tenant.to_string(),
-        invoice.subscription.to_string(),
+        text(&invoice.subscription),
         words(&invoice.bill_to.name),
         text(&invoice.issue_date),
         text(&invoice.due_date),
@@ -74,8 +74,8 @@ fn row(invoice: &Invoice, line: &InvoiceLine) -> [String; HEADER.len()] {
         line.quantity.normalize().to_string(),
         line.amount.to_decimal().to_string(),
         text(&line.already_billed.map(|money| money.to_decimal())),
-        lineage.plan.to_string(),
-        lineage.plan_version.to_string(),
+        text(&lineage.plan),
+        text(&lineage.plan_version),
         text(&lineage.meter),
         text(&lineage.meter_version),
         text(&lineage.measured_quantity.map(|quantity| quantity.normalize())),
@@ -95,17 +95,17 @@ fn shares<'a>(invoice: &'a Invoice, line: &'a InvoiceLine) -> impl Iterator<Item
     shares.filter(|(_, share)| share.line == line.number).map(|(row, share)| (row, share.amount))
 }
 
-fn rate(row: &TaxRow) -> String {
+pub(super) fn rate(row: &TaxRow) -> String {
     format!("{} {} %", row.name, row.rate_percent.normalize())
 }
 
 /// Empty where there is nothing to add. What was issued adds up, so that the sum exists.
-fn sum(amounts: impl Iterator<Item = Money>) -> String {
+pub(super) fn sum(amounts: impl Iterator<Item = Money>) -> String {
     let sum = amounts.map(Ok).reduce(|sum: Result<Money, MoneyError>, amount| sum?.checked_add(amount?));
     sum.and_then(Result::ok).map(|sum| sum.to_decimal().to_string()).unwrap_or_default()
 }
 
-fn text<T: ToString>(value: &Option<T>) -> String {
+pub(super) fn text<T: ToString>(value: &Option<T>) -> String {
     value.as_ref().map(T::to_string).unwrap_or_default()
 }
 
@@ -153,7 +153,7 @@ mod tests {
         let cell = |name: &str| &row[HEADER.iter().position(|it| *it == name).expect("a column")];
         assert_eq!(
             ["amount", "discount", "net", "tax", "tax_rates"].map(cell),
-            ["-25.29", "-5.06", "-20.23", "-3.84", "VAT 19 %"]
+            ["-25.29", "-5.06", "-20.23", "-3.85", "VAT 19 %"]
         );
     }
 }

@@ -81,7 +81,7 @@ pub fn page<'a>(invoice: &'a Invoice) -> Result<String, askama::Error> {
 }
 
 /// `VAT 19 % (DE, books), included, on 34.40 EUR`.
-fn tax_of(row: &TaxRow) -> String {
+pub(super) fn tax_of(row: &TaxRow) -> String {
     let place = row.jurisdiction.as_ref().map(ToString::to_string);
     let parts: Vec<String> = place.into_iter().chain(row.category.as_ref().map(ToString::to_string)).collect();
     let where_and_what = if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) };
@@ -103,6 +103,8 @@ fn shown(line: &InvoiceLine, zone: TimeZone) -> Line<'_> {
         let version = lineage.meter_version.map(|version| format!(" v{version}")).unwrap_or_default();
         format!(" \u{b7} meter {meter}{version}")
     });
+    let plan = lineage.plan.as_ref().zip(lineage.plan_version);
+    let plan = plan.map(|(plan, version)| format!(" \u{b7} plan {plan} v{version}"));
     let evidence = lineage.digest.as_ref().map(|digest| Evidence {
         window: format!("{} to {}", instant(lineage.window.start, zone), instant(lineage.window.end, zone)),
         events: lineage.event_count.map(|count| group_thousands(count.into(), 0)).unwrap_or_default(),
@@ -114,10 +116,9 @@ fn shown(line: &InvoiceLine, zone: TimeZone) -> Line<'_> {
         quantity: group_thousands(line.quantity, 0),
         amount: money(line.amount),
         origin: format!(
-            "{} \u{b7} plan {} v{} \u{b7} price {}{}",
+            "{}{} \u{b7} price {}{}",
             line.kind.as_str().replace('_', " "),
-            lineage.plan,
-            lineage.plan_version,
+            plan.unwrap_or_default(),
             lineage.price_key,
             meter.unwrap_or_default()
         ),
@@ -125,7 +126,7 @@ fn shown(line: &InvoiceLine, zone: TimeZone) -> Line<'_> {
     }
 }
 
-fn money(money: Money) -> String {
+pub(super) fn money(money: Money) -> String {
     format_amount(money.to_decimal(), money.currency)
 }
 
@@ -168,7 +169,7 @@ mod tests {
         invoice.notes = vec!["Reverse charge".to_owned()];
         let html = page(&invoice).expect("renders");
         for text in
-            ["Fifth: 20 % off", "5.06 EUR", "VAT 19 % (DE), on -20.23 EUR", "-3.84 EUR", "-24.07 EUR", "Reverse charge"]
+            ["Fifth: 20 % off", "5.06 EUR", "VAT 19 % (DE), on -20.23 EUR", "-3.85 EUR", "-24.08 EUR", "Reverse charge"]
         {
             assert!(html.contains(text), "{text}");
         }

@@ -1,4 +1,6 @@
-//! An invoice for other programs and for people.
+//! An invoice and a credit note, for other programs and for people.
 
+pub mod credit_note_csv;
+pub mod credit_note_html;
 pub mod csv;
 pub mod html;

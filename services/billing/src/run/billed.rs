@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use talea_domain::id::{InvoiceId, MeterKey, SubscriptionId, TenantId};
-use talea_domain::invoice::{BilledLine, InvoiceLine};
+use talea_domain::invoice::{BilledLine, InvoiceLine, TaxRow};
 use talea_domain::party::Party;
 use talea_domain::period::Period;
 use talea_platform::usage::billing::Cut;
@@ -103,7 +103,8 @@ pub async fn billed_lines(
         (stretch.index, &subscription.tenant, &subscription.id, stretch.period)
     });
     let lines = lines_inside(connection, candidates.len(), &places.collect::<Vec<_>>()).await?;
-    Ok(lines.iter().map(|lines| lines.iter().map(BilledLine::from).collect()).collect())
+    let billed = |(line, taxes): &(InvoiceLine, Vec<TaxRow>)| BilledLine::taxed(line, taxes);
+    Ok(lines.iter().map(|lines| lines.iter().filter_map(billed).collect()).collect())
 }
 
 /// The issued lines inside each stretch of a subscription, in the order in which they were issued.
@@ -113,16 +114,18 @@ pub async fn issued_lines(
 ) -> anyhow::Result<Vec<Vec<InvoiceLine>>> {
     let places = stretches.iter().enumerate();
     let places = places.map(|(place, (tenant, subscription, period))| (place, *tenant, *subscription, *period));
-    lines_inside(connection, stretches.len(), &places.collect::<Vec<_>>()).await
+    let lines = lines_inside(connection, stretches.len(), &places.collect::<Vec<_>>()).await?;
+    Ok(lines.into_iter().map(|lines| lines.into_iter().map(|(line, _)| line).collect()).collect())
 }
 
-/// The issued lines of each of `count` places, inside any of its stretches.
+/// The issued lines of each of `count` places, inside any of its stretches, each with the tax rows of its invoice.
 async fn lines_inside(
     connection: &mut PgConnection,
     count: usize,
     stretches: &[(usize, &TenantId, &SubscriptionId, Period)],
-) -> anyhow::Result<Vec<Vec<InvoiceLine>>> {
-    const LINES: &str = "SELECT DISTINCT ON (k.place, i.billed_at, i.revision, l.invoice_id, l.line) k.place, l.document \
+) -> anyhow::Result<Vec<Vec<(InvoiceLine, Vec<TaxRow>)>>> {
+    const LINES: &str = "SELECT DISTINCT ON (k.place, i.billed_at, i.revision, l.invoice_id, l.line) k.place, l.document, \
+            (i.document::json -> 'taxes')::text AS taxes \
         FROM unnest($1::bigint[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[]) \
             AS k(place, tenant_id, subscription_id, period_start, period_end) \
         JOIN invoices i USING (tenant_id, subscription_id) \
@@ -134,7 +137,7 @@ async fn lines_inside(
     if stretches.is_empty() {
         return Ok(lines);
     }
-    let rows: Vec<(i64, String)> = sqlx::query_as(LINES)
+    let rows: Vec<(i64, String, Option<String>)> = sqlx::query_as(LINES)
         .bind(stretches.iter().map(|(place, ..)| *place as i64 + 1).collect::<Vec<_>>())
         .bind(stretches.iter().map(|(_, tenant, ..)| tenant.as_str()).collect::<Vec<_>>())
         .bind(stretches.iter().map(|(_, _, subscription, _)| subscription.as_str()).collect::<Vec<_>>())
@@ -142,21 +145,18 @@ async fn lines_inside(
         .bind(stretches.iter().map(|(.., period)| period.end).collect::<Vec<_>>())
         .fetch_all(connection)
         .await?;
-    for (place, document) in rows {
-        lines[index(place)?].push(serde_json::from_str(&document)?);
+    for (place, document, taxes) in rows {
+        let taxes = taxes.map(|taxes| serde_json::from_str(&taxes)).transpose()?.unwrap_or_default();
+        lines[index(place)?].push((serde_json::from_str(&document)?, taxes));
     }
     Ok(lines)
 }
 
 /// The newest party of each tenant. One that is not there, or was erased, is known by the tenant's id alone.
-pub async fn parties(
-    connection: &mut PgConnection,
-    candidates: &[Candidate],
-) -> anyhow::Result<HashMap<TenantId, Party>> {
+pub async fn parties(connection: &mut PgConnection, tenants: &[&str]) -> anyhow::Result<HashMap<TenantId, Party>> {
     const PARTIES: &str = "SELECT DISTINCT ON (tenant_id) tenant_id, document FROM party WHERE tenant_id = ANY($1) \
         ORDER BY tenant_id, version DESC";
-    let rows: Vec<(String, Option<String>)> =
-        sqlx::query_as(PARTIES).bind(tenants(candidates)).fetch_all(connection).await?;
+    let rows: Vec<(String, Option<String>)> = sqlx::query_as(PARTIES).bind(tenants).fetch_all(connection).await?;
     let mut parties = HashMap::new();
     for (tenant, document) in rows {
         if let Some(document) = document {

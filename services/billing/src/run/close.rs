@@ -1,6 +1,7 @@
 //! Closing: documents are issued in bulk. One transaction takes the numbers, records the invoices and closes their moments,
 //! so that a number is never lost and a crash leaves either all of it or nothing.
 
+use super::charges::invoiced;
 use super::credits::{Decided, Purses};
 use super::document::{Assembled, assembled};
 use super::{Candidate, Refused, Run, billed};
@@ -111,6 +112,9 @@ impl Closing {
 
     fn is_stream(&self, stream: &str) -> bool {
         let (kind, id) = stream.split_once('/').unwrap_or_default();
+        if kind == "charge" {
+            return self.document.charges.iter().any(|it| it.state.charge.id.as_str() == id);
+        }
         (kind == "subscription" && id == self.candidate.subscription.id.as_str())
             || (kind == "invoice" && id == self.document.invoice.id.as_str())
     }
@@ -120,7 +124,7 @@ fn without(closings: Vec<Closing>, leave_out: impl Fn(usize, &Closing) -> bool) 
     closings.into_iter().enumerate().filter(|(index, it)| !leave_out(*index, it)).map(|(_, it)| it).collect()
 }
 
-/// Issues the documents, paid with credits as far as there are any: numbers first, because the series is locked before the
+/// Issues the documents, paid with credits as far as there are any, with the decisions about wallets and charges: numbers first, because the series is locked before the
 /// journal.
 async fn number(
     run: &Run<'_>,
@@ -145,8 +149,11 @@ async fn number(
             continue;
         };
         let mut draft = closing.document.invoice.clone();
-        credits.push(purses.pay(&mut draft, run.as_of)?);
-        invoices.push(Some(finalize(draft, number, run.as_of)?));
+        let mut decided = purses.pay(&mut draft, run.as_of)?;
+        let invoice = finalize(draft, number, run.as_of)?;
+        decided.extend(invoiced(&closing.document.charges, &invoice, run.as_of)?);
+        credits.push(decided);
+        invoices.push(Some(invoice));
     }
     Ok((invoices, credits))
 }

@@ -6,6 +6,7 @@
 //! moment, in order. Nothing here is kept for the next run: killed anywhere, it finds done what is done.
 
 mod billed;
+mod charges;
 mod close;
 mod corrections;
 mod credits;
@@ -31,7 +32,9 @@ use talea_domain::plan::PlanVersion;
 use talea_domain::subscription::{BillMoment, Subscription, closes_at};
 
 pub(crate) use billed::issued_lines;
+pub(crate) use charges::{invoice_now, invoiced, next_number};
 pub(crate) use close::close;
+pub(crate) use credits::Decided;
 pub(crate) use document::assembled;
 pub(crate) use due::{candidate, one as find_one};
 pub(crate) use measure::at_cuts as measure_at_cuts;

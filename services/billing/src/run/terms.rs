@@ -35,6 +35,7 @@ impl Terms {
         let profiles = self.profiles.get(&candidate.subscription.tenant).map_or(&[][..], Vec::as_slice);
         BillTerms {
             taxes: self.settings.as_ref().map_or(TaxTerms::None, |settings| TaxTerms::Rates { settings, profiles }),
+            charges: &[],
             coupons: self.coupons.get(&key(candidate)).map_or(&[][..], Vec::as_slice),
         }
     }

@@ -74,6 +74,8 @@ fn candidate(
     let moment = BillMoment {
         opens: Some(past.period),
         closes: Some(past.period),
+        // What the other plan commits to is part of what it would have cost.
+        commits: true,
         usage: needs.into_iter().collect(),
         ..after_end(&subscription, past.period.served.end, 0)
     };

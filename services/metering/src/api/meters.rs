@@ -4,11 +4,10 @@ use crate::context::Context;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use talea_domain::id::MeterKey;
 use talea_domain::journal::JournalEvent;
-use talea_domain::meter::{Aggregation, Dimension, Filter, MeterDefinition};
+use talea_domain::meter::{MeterDefinition, NewMeter};
 use talea_domain::tenant::{Scope, TenantScope};
 use talea_platform::catalogue;
 use talea_platform::http::{self, Caller, IdempotentRequest, Json, Page, Path, Problem, idempotent};
@@ -18,25 +17,6 @@ use talea_platform::usage::dirty::DirtyBuckets;
 
 /// Marks of one statement, far below what a Postgres message holds.
 const MARKS_PER_STATEMENT: usize = 10_000;
-
-/// A meter as it is asked for; the server gives the version.
-#[derive(Debug, Clone, Deserialize, Serialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewMeter {
-    pub key: MeterKey,
-    /// The CloudEvents `type` that is counted.
-    pub event_type: String,
-    pub aggregation: Aggregation,
-    /// JSON pointer into `data`; needed by every aggregation but `count`.
-    #[serde(default)]
-    pub field: Option<String>,
-    #[serde(default)]
-    pub filters: Vec<Filter>,
-    #[serde(default)]
-    pub dimensions: Vec<Dimension>,
-    #[serde(default)]
-    pub unit: Option<String>,
-}
 
 /// Defines a meter, or a new version of it. The same definition again changes nothing.
 #[utoipa::path(post, path = "/v1/meters", tag = "meters", request_body = NewMeter,
@@ -69,17 +49,8 @@ async fn record(
     let now = context.clock().now();
     let mut tx = context.platform.databases.app.global().await.map_err(Problem::internal)?;
     let current = catalogue::meter(&mut tx, &meter.key, None).await.map_err(Problem::internal)?;
-    let definition = MeterDefinition {
-        key: meter.key.clone(),
-        version: current.as_ref().map_or(1, |current| current.version + 1),
-        event_type: meter.event_type.clone(),
-        aggregation: meter.aggregation,
-        field: meter.field.clone(),
-        filters: meter.filters.clone(),
-        dimensions: meter.dimensions.clone(),
-        unit: meter.unit.clone(),
-        created_at: now,
-    };
+    let version = current.as_ref().map_or(1, |current| current.version + 1);
+    let definition = meter.clone().defined(version, now);
     definition.validate().map_err(Problem::invalid)?;
     if let Some(current) = current {
         let same = MeterDefinition { version: current.version, created_at: current.created_at, ..definition.clone() };

@@ -1,9 +1,10 @@
 //! `talea invoices`: the list, and one invoice with its lines explained.
 
+use super::document::{self, Format};
 use super::http::{Client, Connection};
 use super::table::{self, money, text};
-use anyhow::{Context, bail};
-use clap::{Subcommand, ValueEnum};
+use anyhow::Context;
+use clap::Subcommand;
 use serde_json::Value;
 use std::fmt::Write;
 use talea_platform::config::Config;
@@ -39,24 +40,6 @@ pub enum InvoicesCommand {
     },
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    Text,
-    Html,
-    Csv,
-    Json,
-}
-
-impl Format {
-    fn accept(self) -> &'static str {
-        match self {
-            Self::Text | Self::Json => "application/json",
-            Self::Html => "text/html",
-            Self::Csv => "text/csv",
-        }
-    }
-}
-
 pub async fn run(config: &Config, command: &InvoicesCommand, json: bool) -> anyhow::Result<()> {
     match command {
         InvoicesCommand::List { tenant, status, subscription, issued_from, issued_to, connection } => {
@@ -73,27 +56,9 @@ pub async fn run(config: &Config, command: &InvoicesCommand, json: bool) -> anyh
         InvoicesCommand::Show { invoice, format, connection } => {
             let client = Client::new(config, connection)?;
             let format = if json { Format::Json } else { *format };
-            let path = format!("/v1/invoices/{}", id(&client, invoice).await?);
-            let body = client.text(&path, format.accept()).await?;
-            match format {
-                Format::Text => table::whole(&readable(&serde_json::from_str(&body)?)?),
-                Format::Json => table::json(&serde_json::from_str::<Value>(&body)?),
-                Format::Html | Format::Csv => table::whole(&body),
-            }
+            let path = format!("/v1/invoices/{}", document::id(&client, "/v1/invoices", "inv_", invoice).await?);
+            document::show(&client, &path, format, readable).await
         }
-    }
-}
-
-/// An id as it is; a number is looked up.
-async fn id(client: &Client, invoice: &str) -> anyhow::Result<String> {
-    if invoice.starts_with("inv_") {
-        return Ok(invoice.to_owned());
-    }
-    let found = client.rows("/v1/invoices", &vec![("number", Some(invoice.to_owned()))]).await?;
-    match found.as_slice() {
-        [one] => Ok(text(&one["id"])),
-        [] => bail!("no invoice has the number {invoice}; `talea invoices list` shows them"),
-        many => bail!("{} invoices have the number {invoice}; show one by its id", many.len()),
     }
 }
 
@@ -149,23 +114,38 @@ pub(crate) fn readable(invoice: &Value) -> anyhow::Result<String> {
             writeln!(out, "     {}", text(sentence))?;
         }
     }
-    for row in invoice["taxes"].as_array().into_iter().flatten() {
-        let included = if row["included"] == true { ", included" } else { "" };
-        let rate =
-            format!("{} {} %{included}, on {}", text(&row["name"]), text(&row["rate_percent"]), money(&row["base"]));
-        writeln!(out, "{rate:<64} {:>20}", money(&row["amount"]))?;
-    }
+    taxes(&mut out, &invoice["taxes"])?;
     writeln!(out, "{:<64} {:>20}", "Tax", money(&invoice["tax"]))?;
     writeln!(out, "{:<64} {:>20}", "Total", money(&invoice["total"]))?;
+    for credit in invoice["credits"].as_array().into_iter().flatten() {
+        writeln!(out, "{:<64} {:>20}", text(&credit["description"]), format!("-{}", money(&credit["amount"])))?;
+    }
+    if !invoice["amount_due"].is_null() {
+        writeln!(out, "{:<64} {:>20}", "Due", money(&invoice["amount_due"]))?;
+    }
     for note in invoice["notes"].as_array().into_iter().flatten() {
         writeln!(out, "\n{}", text(note))?;
     }
     Ok(out)
 }
 
+/// A row for each rate.
+pub(super) fn taxes(out: &mut String, rows: &Value) -> std::fmt::Result {
+    for row in rows.as_array().into_iter().flatten() {
+        let included = if row["included"] == true { ", included" } else { "" };
+        let rate =
+            format!("{} {} %{included}, on {}", text(&row["name"]), text(&row["rate_percent"]), money(&row["base"]));
+        writeln!(out, "{rate:<64} {:>20}", money(&row["amount"]))?;
+    }
+    Ok(())
+}
+
 fn origin(lineage: &Value) -> String {
     let part = |name: &str| text(&lineage[name]);
-    let mut origin = format!("by plan {} v{}, price {}", part("plan"), part("plan_version"), part("price_key"));
+    let mut origin = match lineage["plan"].is_null() {
+        true => format!("one-off charge {}, price {}", part("charge"), part("price_key")),
+        false => format!("by plan {} v{}, price {}", part("plan"), part("plan_version"), part("price_key")),
+    };
     if !lineage["digest"].is_null() {
         let (meter, version, events, digest) =
             (part("meter"), part("meter_version"), part("event_count"), part("digest"));
@@ -197,7 +177,7 @@ mod tests {
     fn discounts_and_taxes_stand_below_the_lines() {
         let golden = include_str!("../../../../schemas/golden/invoice/taxed.v1.json");
         let text = readable(&serde_json::from_str(golden).expect("JSON")).expect("a text");
-        for part in ["Fifth: 20 % off", " 5.06 EUR", "VAT 19 %, on -20.23 EUR", "-3.84 EUR", "-24.07 EUR"] {
+        for part in ["Fifth: 20 % off", " 5.06 EUR", "VAT 19 %, on -20.23 EUR", "-3.85 EUR", "-24.08 EUR"] {
             assert!(text.contains(part), "{part}\n{text}");
         }
     }

@@ -2,7 +2,9 @@
 
 pub mod apply;
 pub mod billing;
+pub mod credit_notes;
 pub mod dead_letters;
+mod document;
 mod http;
 pub mod invoices;
 pub(crate) mod table;

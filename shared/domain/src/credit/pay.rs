@@ -95,28 +95,73 @@ fn plan(invoice: &Invoice, wallets: &[WalletState], at: DateTime<Utc>) -> Result
     grants.sort_by(|a, b| {
         order::key(a.wallet(wallets), a.grant(wallets)).cmp(&order::key(b.wallet(wallets), b.grant(wallets)))
     });
-    let mut open = shares(invoice);
+    let mut open = open_parts(invoice, wallets, &grants);
     let mut taken = Vec::new();
-    for (rank, payer) in grants.iter().enumerate() {
-        let (unit, state) = (&payer.wallet(wallets).unit, payer.state(wallets));
-        let places = places(wallets, &grants[rank..], &open);
-        let needed: i64 = places.iter().map(|place| open[*place].1).sum();
-        let worth = unit.worth(state.remaining, invoice.currency).map_or(0, |worth| worth.minor);
-        let amount = Money::new(needed.min(worth), invoice.currency);
+    for payer in grants {
+        let (wallet, state) = (payer.wallet(wallets), payer.state(wallets));
+        let worth = wallet.unit.worth(state.remaining, invoice.currency).map_or(0, |worth| worth.minor);
+        open.iter_mut().filter(|part| wallet.pays_for(&part.price)).for_each(|part| part.leave(worth));
+        let amount = Money::new(settle(&mut open, wallet, worth), invoice.currency);
         if amount.minor <= 0 {
             continue;
         }
-        let units = unit.units_for(amount).filter(|units| *units <= state.remaining);
-        let units = units.ok_or_else(|| CreditError::Overflow { wallet: payer.wallet(wallets).id.clone() })?;
-        let mut rest = amount.minor;
-        for place in places {
-            let part = open[place].1.min(rest);
-            open[place].1 -= part;
-            rest -= part;
-        }
+        let units = wallet.unit.units_for(amount).filter(|units| *units <= state.remaining);
+        let units = units.ok_or_else(|| CreditError::Overflow { wallet: wallet.id.clone() })?;
         taken.push(Taken { wallet: payer.wallet, grant: payer.grant, amount, units });
     }
     Ok(taken)
+}
+
+/// What a price's part of the total still waits for, in minor units, and what those who have not paid yet could pay of it.
+struct OpenPart {
+    price: PriceKey,
+    open: i64,
+    payers: usize,
+    payable: i128,
+}
+
+impl OpenPart {
+    /// One of its payers is not among the later ones any more.
+    fn leave(&mut self, worth: i64) {
+        self.payers -= 1;
+        self.payable -= i128::from(worth);
+    }
+
+    /// What none of the later ones can pay.
+    fn beyond(&self) -> i64 {
+        i64::try_from(i128::from(self.open) - self.payable).unwrap_or(0).max(0)
+    }
+}
+
+fn open_parts(invoice: &Invoice, wallets: &[WalletState], grants: &[Payer]) -> Vec<OpenPart> {
+    let part = |(price, open): (PriceKey, i64)| {
+        let payers = grants.iter().filter(|payer| payer.wallet(wallets).pays_for(&price));
+        let worths = payers.map(|payer| {
+            let worth = payer.wallet(wallets).unit.worth(payer.state(wallets).remaining, invoice.currency);
+            i128::from(worth.map_or(0, |worth| worth.minor))
+        });
+        let (payers, payable) = worths.fold((0, 0), |(payers, payable), worth| (payers + 1, payable + worth));
+        OpenPart { price, open, payers, payable }
+    };
+    shares(invoice).into_iter().map(part).collect()
+}
+
+/// Pays up to `worth` of the parts that a wallet may pay, and answers how much. What no later payer can pay comes first, then
+/// what fewest of them can, so that a wallet for all prices leaves to one for some what only that can pay.
+fn settle(open: &mut [OpenPart], wallet: &super::Wallet, worth: i64) -> i64 {
+    let mut parts: Vec<&mut OpenPart> =
+        open.iter_mut().filter(|part| part.open > 0 && wallet.pays_for(&part.price)).collect();
+    parts.sort_by_key(|part| part.payers);
+    let mut rest = worth;
+    for only_beyond in [true, false] {
+        for part in &mut parts {
+            let most = if only_beyond { part.beyond() } else { part.open };
+            let paid = most.min(rest);
+            part.open -= paid;
+            rest -= paid;
+        }
+    }
+    worth - rest
 }
 
 /// A grant that may pay, by its places.
@@ -176,16 +221,6 @@ fn total_of(invoice: &Invoice, line: &InvoiceLine) -> i64 {
     let discounts = line.discounts.iter().map(|discount| discount.amount.minor);
     let net = discounts.fold(line.amount.minor, i64::saturating_sub);
     taxes.fold(net, i64::saturating_add)
-}
-
-/// The open parts that the first of these grants may pay. Those come first that fewest of the later ones could pay, so that
-/// a wallet for all prices leaves to one for some what only that can pay.
-fn places(wallets: &[WalletState], grants: &[Payer], open: &[(PriceKey, i64)]) -> Vec<usize> {
-    let Some((first, later)) = grants.split_first() else { return Vec::new() };
-    let payable = |payer: &Payer, place: usize| payer.wallet(wallets).pays_for(&open[place].0);
-    let mut places: Vec<usize> = (0..open.len()).filter(|place| open[*place].1 > 0 && payable(first, *place)).collect();
-    places.sort_by_key(|place| later.iter().filter(|payer| payable(payer, *place)).count());
-    places
 }
 
 /// The movement of one wallet.

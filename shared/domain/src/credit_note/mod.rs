@@ -29,7 +29,9 @@ pub struct CreditNote {
     pub number: String,
     pub invoice: InvoiceId,
     pub invoice_number: String,
-    pub subscription: SubscriptionId,
+    /// As on the invoice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subscription: Option<SubscriptionId>,
     /// The zone in which its date is written.
     #[schema(value_type = String, example = "Europe/Berlin")]
     pub zone: TimeZone,

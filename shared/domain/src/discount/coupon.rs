@@ -23,7 +23,9 @@ pub struct Coupon {
     pub key: CouponKey,
     /// As the invoice prints it.
     pub name: String,
+    #[serde(deserialize_with = "crate::objects::tagged")]
     pub kind: CouponKind,
+    #[serde(deserialize_with = "crate::objects::tagged")]
     pub duration: CouponDuration,
     /// The prices it is for; all of them when empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

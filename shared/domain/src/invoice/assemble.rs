@@ -2,18 +2,22 @@
 //! for the upcoming invoice or for a check years later.
 
 use super::discounts::discount;
+use super::one_off::one_off_line;
 use super::owed::lines;
 use super::taxes::{Taxed, tax};
 use super::{BilledLine, DiscountRow, Invoice, InvoiceError, InvoiceLine, InvoiceStatus, TaxRow, invoice_id};
+use crate::charge::Charge;
 use crate::discount::AppliedCoupon;
+use crate::id::{InvoiceId, SubscriptionId, TenantId};
 use crate::journal::InvoiceSettings;
 use crate::money::{Currency, Money, MoneyError};
 use crate::party::Party;
-use crate::period::{Fraction, Period};
+use crate::period::{Fraction, Period, TimeZone};
 use crate::plan::PlanBook;
 use crate::rating::{Held, TransactionSplit, Usage, UsageGroup};
 use crate::subscription::{BillMoment, Subscription, UsageNeed};
 use crate::tax::TaxTerms;
+use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -76,44 +80,95 @@ pub struct BillInput<'a> {
     pub terms: BillTerms<'a>,
 }
 
-/// What changes an amount after it is rated. Nothing, by default.
+/// What a document says beside what its plans charge. Nothing, by default.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct BillTerms<'a> {
     pub taxes: TaxTerms<'a>,
     /// Every coupon that was ever applied to the subscription, with what issued invoices say about it.
     pub coupons: &'a [AppliedCoupon],
+    /// One-off charges that the document takes: of the subscription, or of no subscription of the tenant.
+    pub charges: &'a [Charge],
 }
 
 /// The draft of the invoice of a bill moment.
 pub fn assemble(input: &BillInput<'_>) -> Result<Invoice, InvoiceError> {
-    let mut lines = lines(input)?;
-    for (number, line) in (1..).zip(&mut lines) {
-        line.number = number;
-    }
-    document(input, lines)
-}
-
-fn document(input: &BillInput<'_>, mut lines: Vec<InvoiceLine>) -> Result<Invoice, InvoiceError> {
-    let (subscription, moment, settings, terms) = (input.subscription, input.moment, input.settings, input.terms);
-    let currency = subscription.currency;
-    let subtotal = Money::sum(currency, lines.iter().map(|line| line.amount))?;
-    let discounts = discount(terms.coupons, moment.at, currency, &mut lines)?;
-    let Taxed { rows: taxes, notes } = tax(terms.taxes, input.bill_to, currency, subscription.zone, &lines)?;
-    let amounts = Amounts::of(currency, subtotal, &discounts, &taxes)?;
-    Ok(Invoice {
+    let (subscription, moment) = (input.subscription, input.moment);
+    let head = Head {
         id: invoice_id(&subscription.id, moment.at, moment.revision),
-        tenant: subscription.tenant.clone(),
-        subscription: subscription.id.clone(),
-        status: InvoiceStatus::Draft,
-        number: None,
-        series: settings.series.clone(),
+        tenant: &subscription.tenant,
+        subscription: Some(&subscription.id),
         billed_at: moment.at,
         revision: moment.revision,
         period: period_of(input),
-        currency,
+        currency: subscription.currency,
         zone: subscription.zone,
+        settings: input.settings,
+        bill_to: input.bill_to,
+        taxes: input.terms.taxes,
+    };
+    document(head, parts(input)?)
+}
+
+/// The lines of a subscription with the charges that wait for it, and those that wait for any invoice of the tenant.
+fn parts<'a>(input: &BillInput<'a>) -> Result<Vec<Part<'a>>, InvoiceError> {
+    let mut own = lines(input)?;
+    let mut of_tenant = Vec::new();
+    for charge in input.terms.charges {
+        let lines = if charge.subscription.is_some() { &mut own } else { &mut of_tenant };
+        lines.push(one_off_line(charge)?);
+    }
+    Ok(vec![Part { coupons: input.terms.coupons, lines: own }, Part { coupons: &[], lines: of_tenant }])
+}
+
+/// What a document is, beside its lines.
+pub(super) struct Head<'a> {
+    pub id: InvoiceId,
+    pub tenant: &'a TenantId,
+    pub subscription: Option<&'a SubscriptionId>,
+    pub billed_at: DateTime<Utc>,
+    pub revision: u32,
+    pub period: Period,
+    pub currency: Currency,
+    pub zone: TimeZone,
+    pub settings: &'a InvoiceSettings,
+    pub bill_to: &'a Party,
+    pub taxes: TaxTerms<'a>,
+}
+
+/// Lines that the same coupons are for.
+pub(super) struct Part<'a> {
+    pub coupons: &'a [AppliedCoupon],
+    pub lines: Vec<InvoiceLine>,
+}
+
+/// Lines become a document: numbered, discounted part by part, taxed as a whole.
+pub(super) fn document(head: Head<'_>, parts: Vec<Part<'_>>) -> Result<Invoice, InvoiceError> {
+    let (currency, settings) = (head.currency, head.settings);
+    let (mut lines, mut discounts) = (Vec::new(), Vec::new());
+    for mut part in parts {
+        for (number, line) in (lines.len() as u32 + 1..).zip(&mut part.lines) {
+            line.number = number;
+        }
+        discounts.extend(discount(part.coupons, head.billed_at, currency, &mut part.lines)?);
+        lines.append(&mut part.lines);
+    }
+    let subtotal = Money::sum(currency, lines.iter().map(|line| line.amount))?;
+    let Taxed { rows: taxes, notes } = tax(head.taxes, head.bill_to, currency, head.zone, &lines)?;
+    let amounts = Amounts::of(currency, subtotal, &discounts, &taxes)?;
+    Ok(Invoice {
+        id: head.id,
+        tenant: head.tenant.clone(),
+        subscription: head.subscription.cloned(),
+        status: InvoiceStatus::Draft,
+        number: None,
+        series: settings.series.clone(),
+        billed_at: head.billed_at,
+        revision: head.revision,
+        period: head.period,
+        currency,
+        zone: head.zone,
         issuer: settings.issuer.clone(),
-        bill_to: input.bill_to.clone(),
+        bill_to: head.bill_to.clone(),
         due_days: settings.due_days,
         issue_date: None,
         due_date: None,

@@ -2,6 +2,7 @@
 
 use super::assemble::{BillInput, UsageFigure};
 use super::discounts::{free_units, sum_by_coupon};
+use super::line_tax::{LineTax, sum_by_tax};
 use super::{BilledLine, InvoiceError, InvoiceLine, LineKind, Lineage};
 use crate::discount::LineDiscount;
 use crate::money::{Money, MoneyError, format_amount, group_thousands};
@@ -184,6 +185,8 @@ struct Billed {
     quantity: Decimal,
     /// What coupons took off it, a sum for each.
     discounts: Vec<LineDiscount>,
+    /// How it was taxed, a sum for each tax.
+    taxes: Vec<LineTax>,
 }
 
 impl Billed {
@@ -192,15 +195,17 @@ impl Billed {
             amount: Money::sum(input.subscription.currency, lines.iter().map(|line| line.amount))?,
             quantity: sum_exact(lines.iter().map(|line| line.quantity)).ok_or_else(|| overflow(sold))?,
             discounts: sum_by_coupon(lines.iter().flat_map(|line| &line.discounts))?,
+            taxes: sum_by_tax(lines.iter().flat_map(|line| &line.taxes))?,
         })
     }
 }
 
 fn lineage(sold: &Sold<'_>, window: Period) -> Lineage {
     Lineage {
-        plan: sold.identity.plan.clone(),
-        plan_version: sold.identity.plan_version,
+        plan: Some(sold.identity.plan.clone()),
+        plan_version: Some(sold.identity.plan_version),
         price_key: sold.identity.price.clone(),
+        charge: None,
         add_on: sold.identity.add_on.clone(),
         overridden_by: sold.identity.overridden_by,
         window,
@@ -246,19 +251,23 @@ impl Draft {
             Some(before) => rated.checked_sub(before)?,
             None => rated,
         };
+        let (description, explanation) = (self.describe(sold, zone)?, self.explain(amount));
+        let (already_discounted, already_taxed) =
+            self.before.map(|before| (before.discounts, before.taxes)).unwrap_or_default();
         Ok(InvoiceLine {
             number: 0,
             kind: self.kind,
             price_key: sold.identity.price.clone(),
-            description: self.describe(sold, zone)?,
+            description,
             period: self.lineage.window,
             quantity: self.quantity,
             amount,
-            explanation: self.explain(amount),
+            explanation,
             rows: self.rated.rows,
             already_billed,
             discounts: Vec::new(),
-            already_discounted: self.before.map(|before| before.discounts).unwrap_or_default(),
+            already_discounted,
+            already_taxed,
             tax_category: sold.price.tax_category.clone(),
             lineage: self.lineage,
         })
@@ -268,7 +277,7 @@ impl Draft {
         let window = self.lineage.window;
         let days = days(window, zone)?;
         let what = match self.kind {
-            LineKind::Recurring | LineKind::Usage | LineKind::Commitment => "",
+            LineKind::Recurring | LineKind::Usage | LineKind::Commitment | LineKind::OneOff => "",
             LineKind::Adjustment if self.is_change => "Rated anew: ",
             LineKind::Adjustment => "Late usage: ",
             LineKind::ProrationCredit => "Not served: ",

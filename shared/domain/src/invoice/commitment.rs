@@ -4,6 +4,7 @@
 
 use super::assemble::BillInput;
 use super::charge::{days, outcome};
+use super::line_tax::sum_by_tax;
 use super::owed::{RECURRING, USAGE};
 use super::{BilledLine, InvoiceError, InvoiceLine, LineKind, Lineage};
 use crate::id::{PlanKey, PriceKey};
@@ -101,7 +102,7 @@ impl Charges {
     fn of(input: &BillInput<'_>, others: &[InvoiceLine], period: ServedPeriod) -> Result<Self, InvoiceError> {
         let cover = input.subscription.cover(&period)?;
         let is_about = |line: &BilledLine| cover.contains(line.belongs_to) && line.period.end <= period.full.end;
-        let all = input.billed.iter().cloned().chain(others.iter().map(BilledLine::from));
+        let all = input.billed.iter().cloned().chain(others.iter().filter_map(BilledLine::untaxed));
         Ok(Self { period, lines: all.filter(is_about).collect(), currency: input.subscription.currency })
     }
 
@@ -112,17 +113,21 @@ impl Charges {
     }
 
     fn charged(&self, plan: &PlanVersion) -> Result<Money, MoneyError> {
-        self.sum(plan, |kind| RECURRING.contains(&kind) || USAGE.contains(&kind))
+        let charges = self.of_plan(plan, |kind| RECURRING.contains(&kind) || USAGE.contains(&kind));
+        Money::sum(self.currency, charges.map(|line| line.amount))
     }
 
-    fn sum(&self, plan: &PlanVersion, counts: impl Fn(LineKind) -> bool) -> Result<Money, MoneyError> {
-        let of_plan = |line: &&BilledLine| {
+    fn of_plan<'a>(
+        &'a self,
+        plan: &'a PlanVersion,
+        counts: impl Fn(LineKind) -> bool + Clone + 'a,
+    ) -> impl Iterator<Item = &'a BilledLine> + Clone {
+        self.lines.iter().filter(move |line| {
             let identity = &line.identity;
             let is_own =
                 identity.add_on.is_none() && identity.plan == plan.key && identity.plan_version == plan.version;
             is_own && counts(line.kind)
-        };
-        Money::sum(self.currency, self.lines.iter().filter(of_plan).map(|line| line.amount))
+        })
     }
 
     /// The line that makes the sum of all commitment lines what is owed; none where it is that already.
@@ -133,7 +138,8 @@ impl Charges {
         spans: &[Period],
         rated: Rated,
     ) -> Result<Option<InvoiceLine>, InvoiceError> {
-        let before = self.sum(plan, |kind| kind == LineKind::Commitment)?;
+        let committed = self.of_plan(plan, |kind| kind == LineKind::Commitment);
+        let before = Money::sum(self.currency, committed.clone().map(|line| line.amount))?;
         let amount = rated.amount.checked_sub(before)?;
         if amount.is_zero() {
             return Ok(None);
@@ -156,12 +162,14 @@ impl Charges {
             already_billed,
             discounts: Vec::new(),
             already_discounted: Vec::new(),
+            already_taxed: sum_by_tax(committed.clone().flat_map(|line| &line.taxes))?,
             tax_category: None,
             explanation,
             lineage: Lineage {
-                plan: plan.key.clone(),
-                plan_version: plan.version,
+                plan: Some(plan.key.clone()),
+                plan_version: Some(plan.version),
                 price_key: key(),
+                charge: None,
                 add_on: None,
                 overridden_by: None,
                 window,

@@ -1,7 +1,8 @@
 //! One line of an invoice: an amount, the rows that make it, and where they come from.
 
+use super::LineTax;
 use crate::discount::LineDiscount;
-use crate::id::{AddOnKey, MeterKey, PlanKey, PriceKey, TaxCategory};
+use crate::id::{AddOnKey, ChargeId, MeterKey, PlanKey, PriceKey, TaxCategory};
 use crate::money::{Money, MoneyError};
 use crate::period::Period;
 use crate::rating::RatedRow;
@@ -26,6 +27,8 @@ pub enum LineKind {
     Proration,
     /// What a plan's commitment adds to the charges of a period, or takes from them.
     Commitment,
+    /// What is asked once, outside any plan.
+    OneOff,
 }
 
 impl LineKind {
@@ -37,6 +40,7 @@ impl LineKind {
             Self::ProrationCredit => "proration_credit",
             Self::Proration => "proration",
             Self::Commitment => "commitment",
+            Self::OneOff => "one_off",
         }
     }
 }
@@ -67,6 +71,9 @@ pub struct InvoiceLine {
     /// Of a correction: what coupons took off the earlier lines.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub already_discounted: Vec<LineDiscount>,
+    /// Of a correction: how the earlier lines were taxed, which it follows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub already_taxed: Vec<LineTax>,
     /// Of its price; absent for what is taxed as usual.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tax_category: Option<TaxCategory>,
@@ -96,9 +103,15 @@ pub struct LineShare {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Lineage {
-    pub plan: PlanKey,
-    pub plan_version: u32,
+    /// Absent for a one-off charge, which has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanKey>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan_version: Option<u32>,
     pub price_key: PriceKey,
+    /// The one-off charge that it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub charge: Option<ChargeId>,
     /// The add-on whose plan it is; absent for the subscription's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub add_on: Option<AddOnKey>,
@@ -135,15 +148,15 @@ pub struct Lineage {
 }
 
 impl Lineage {
-    /// Which price the line is about.
-    pub fn identity(&self) -> PriceIdentity {
-        PriceIdentity {
+    /// Which price the line is about; none of a one-off charge.
+    pub fn identity(&self) -> Option<PriceIdentity> {
+        Some(PriceIdentity {
             add_on: self.add_on.clone(),
-            plan: self.plan.clone(),
-            plan_version: self.plan_version,
+            plan: self.plan.clone()?,
+            plan_version: self.plan_version?,
             price: self.price_key.clone(),
             overridden_by: self.overridden_by,
-        }
+        })
     }
 }
 
@@ -160,18 +173,24 @@ pub struct BilledLine {
     pub amount: Money,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub discounts: Vec<LineDiscount>,
+    /// How it was taxed; none where no taxes were configured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taxes: Vec<LineTax>,
 }
 
-impl From<&InvoiceLine> for BilledLine {
-    fn from(line: &InvoiceLine) -> Self {
-        Self {
+impl BilledLine {
+    /// Without its taxes, which its document has: see [`BilledLine::of`]. None of a one-off charge: nothing is ever compared
+    /// with it.
+    pub fn untaxed(line: &InvoiceLine) -> Option<Self> {
+        Some(Self {
             kind: line.kind,
-            identity: line.lineage.identity(),
+            identity: line.lineage.identity()?,
             belongs_to: line.lineage.period_start.unwrap_or(line.period.start),
             period: line.period,
             quantity: line.quantity,
             amount: line.amount,
             discounts: line.discounts.clone(),
-        }
+            taxes: Vec::new(),
+        })
     }
 }

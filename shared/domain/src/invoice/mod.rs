@@ -7,7 +7,9 @@ mod commitment;
 mod discounts;
 mod finalize;
 mod line;
+mod line_tax;
 mod number;
+mod one_off;
 mod owed;
 mod settlement;
 mod state;
@@ -18,7 +20,9 @@ pub use assemble::{BillInput, BillTerms, UsageFigure, assemble};
 pub use discounts::{DiscountRow, redemptions};
 pub use finalize::{InvoiceError, finalize, verify};
 pub use line::{BilledLine, InvoiceLine, LineKind, LineShare, Lineage};
+pub use line_tax::LineTax;
 pub use number::format_number;
+pub use one_off::{OneOffInput, assemble_charges, charge_amount};
 pub use settlement::{
     CreditCause, CreditEntry, CreditRefunded, InvoiceVoided, MAX_TEXT_CHARS, MarkedUncollectible, PaymentRecorded,
     PaymentReversed, PaymentSource, check_text, credit_entry,
@@ -61,7 +65,9 @@ impl InvoiceStatus {
 pub struct Invoice {
     pub id: InvoiceId,
     pub tenant: TenantId,
-    pub subscription: SubscriptionId,
+    /// Absent where it is of one-off charges alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subscription: Option<SubscriptionId>,
     pub status: InvoiceStatus,
     /// Given when it is issued, without gaps in its series.
     pub number: Option<String>,

@@ -1,10 +1,10 @@
 //! Step 4 of an invoice: the taxes on what is left after discounts.
 //!
-//! Lines of one rate are added up before the rate is applied, and the tax is rounded once for all of them, half away from
-//! zero: so a credit is taxed as the mirror image of its charge. Each line's part of the tax is kept with the row, for whoever
-//! credits a single line later.
+//! Charges of one rate are added up before the rate is applied, and the tax is rounded once for all of them, half away from
+//! zero. Each line's part of the tax is kept with the row. A correction goes by it: see [`super::line_tax`].
 
-use super::{InvoiceError, InvoiceLine, LineShare};
+use super::line_tax::{change, net_before};
+use super::{InvoiceError, InvoiceLine, LineShare, LineTax};
 use crate::id::TaxCategory;
 use crate::money::{Currency, Money, MoneyError, allocate, proportion};
 use crate::party::Party;
@@ -89,11 +89,22 @@ fn by_rates(
 ) -> Result<Taxed, InvoiceError> {
     let mut groups: Vec<Group<'_>> = Vec::new();
     for (line, net) in lines.iter().zip(nets).filter(|(_, net)| !net.amount.is_zero()) {
-        let found = treatment(settings, profiles, has_tax_id, line.tax_category.as_ref(), tax_day(line, zone)?)?;
-        for kind in Kind::of(&found) {
-            match groups.iter_mut().find(|group| group.kind == kind) {
-                Some(group) => group.lines.push(*net),
-                None => groups.push(Group { kind, lines: vec![*net] }),
+        let before = net_before(line)?;
+        let kinds = match before {
+            Some(_) => Kind::as_before(&line.already_taxed),
+            None => {
+                let (category, day) = (line.tax_category.as_ref(), tax_day(line, zone)?);
+                Kind::of(treatment(settings, profiles, has_tax_id, category, day)?)
+            }
+        };
+        for kind in kinds {
+            let index = groups.iter().position(|group| group.kind == kind).unwrap_or(groups.len());
+            if index == groups.len() {
+                groups.push(Group { kind, charges: Vec::new(), corrections: Vec::new() });
+            }
+            match before {
+                Some(before) => groups[index].corrections.push((*net, before, line)),
+                None => groups[index].charges.push(*net),
             }
         }
     }
@@ -120,7 +131,7 @@ enum Kind<'a> {
         rate: Rate<'a>,
         included: Vec<Rate<'a>>,
     },
-    Untaxed(Jurisdiction, UntaxedReason),
+    Untaxed(Option<Jurisdiction>, UntaxedReason),
 }
 
 /// A rate without its days.
@@ -128,72 +139,128 @@ enum Kind<'a> {
 struct Rate<'a> {
     name: &'a str,
     percent: Decimal,
-    jurisdiction: &'a Jurisdiction,
+    jurisdiction: Option<&'a Jurisdiction>,
     category: Option<&'a TaxCategory>,
 }
 
 impl<'a> Kind<'a> {
-    fn of(treatment: &Treatment<'a>) -> Vec<Self> {
+    fn of(treatment: Treatment<'a>) -> Vec<Self> {
         let rates = match treatment {
-            Treatment::Untaxed { place, reason } => return vec![Self::Untaxed(place.clone(), reason.clone())],
+            Treatment::Untaxed { place, reason } => return vec![Self::Untaxed(Some(place), reason)],
             Treatment::Taxed(rates) => rates,
         };
-        let plain = |rate: &&'a TaxRate| Rate {
+        let rate = |rate: &&'a TaxRate| Rate {
             name: &rate.name,
             percent: rate.rate_percent.normalize(),
-            jurisdiction: &rate.jurisdiction,
+            jurisdiction: Some(&rate.jurisdiction),
             category: rate.category.as_ref(),
         };
-        let all: Vec<Rate<'a>> = rates.iter().filter(|rate| rate.included).map(plain).collect();
-        let kind = |rate: &&'a TaxRate| Self::Taxed {
-            rate: plain(rate),
-            included: if rate.included { all.clone() } else { Vec::new() },
+        Self::taxed(rates.iter().map(|it| (rate(it), it.included)).collect())
+    }
+
+    /// As the earlier lines were taxed; none where no taxes were configured then.
+    fn as_before(taxes: &'a [LineTax]) -> Vec<Self> {
+        let untaxed =
+            taxes.iter().filter_map(|tax| Some(Self::Untaxed(tax.jurisdiction.clone(), tax.untaxed.clone()?)));
+        let rate = |tax: &'a LineTax| Rate {
+            name: &tax.name,
+            percent: tax.rate_percent.normalize(),
+            jurisdiction: tax.jurisdiction.as_ref(),
+            category: tax.category.as_ref(),
         };
-        rates.iter().map(kind).collect()
+        let taxed = taxes.iter().filter(|tax| tax.untaxed.is_none()).map(|tax| (rate(tax), tax.included));
+        untaxed.chain(Self::taxed(taxed.collect())).collect()
+    }
+
+    fn taxed(rates: Vec<(Rate<'a>, bool)>) -> Vec<Self> {
+        let all: Vec<Rate<'a>> = rates.iter().filter(|(_, included)| *included).map(|(rate, _)| rate.clone()).collect();
+        let kind = |(rate, included): (Rate<'a>, bool)| Self::Taxed {
+            rate,
+            included: if included { all.clone() } else { Vec::new() },
+        };
+        rates.into_iter().map(kind).collect()
+    }
+}
+
+impl Rate<'_> {
+    fn is_of(&self, tax: &LineTax) -> bool {
+        tax.untaxed.is_none()
+            && (self.name, self.percent) == (&tax.name, tax.rate_percent.normalize())
+            && self.jurisdiction == tax.jurisdiction.as_ref()
+            && self.category == tax.category.as_ref()
     }
 }
 
 struct Group<'a> {
     kind: Kind<'a>,
-    lines: Vec<LineShare>,
+    /// What is taxed for the first time.
+    charges: Vec<LineShare>,
+    /// What was taxed before: what changes now, what it was before, and its line.
+    corrections: Vec<(LineShare, Money, &'a InvoiceLine)>,
 }
 
 impl Group<'_> {
     fn row(&self, currency: Currency) -> Result<TaxRow, MoneyError> {
-        let whole = Money::sum(currency, self.lines.iter().map(|share| share.amount))?;
-        match &self.kind {
-            Kind::Untaxed(place, reason) => Ok(TaxRow {
-                name: name_of(reason).to_owned(),
-                rate_percent: Decimal::ZERO,
-                base: whole,
-                amount: Money::zero(currency),
-                jurisdiction: Some(place.clone()),
-                category: None,
-                included: false,
-                untaxed: Some(reason.clone()),
-                lines: Vec::new(),
-            }),
-            Kind::Taxed { rate, included } => {
-                let all: Decimal = included.iter().map(|rate| rate.percent).sum();
-                let divisor = Decimal::ONE_HUNDRED + all;
-                let tax = |percent: Decimal, of: Money| proportion(of, percent, divisor);
-                let amount = tax(rate.percent, whole)?;
-                let taxes = included.iter().map(|rate| tax(rate.percent, whole));
-                let held = Money::sum(currency, taxes.collect::<Result<Vec<_>, _>>()?)?;
-                Ok(TaxRow {
-                    name: rate.name.to_owned(),
-                    rate_percent: rate.percent,
-                    base: whole.checked_sub(held)?,
-                    amount,
-                    jurisdiction: Some(rate.jurisdiction.clone()),
-                    category: rate.category.cloned(),
-                    included: !included.is_empty(),
-                    untaxed: None,
-                    lines: split(amount, &self.lines, |part| tax(rate.percent, part).map_err(MoneyError::from))?,
-                })
+        let nets = || self.charges.iter().chain(self.corrections.iter().map(|(share, ..)| share));
+        let whole = Money::sum(currency, nets().map(|share| share.amount))?;
+        let (rate, included) = match &self.kind {
+            Kind::Untaxed(place, reason) => {
+                let untaxed = |share: &LineShare| LineShare { amount: Money::zero(currency), ..*share };
+                return Ok(TaxRow {
+                    name: name_of(reason).to_owned(),
+                    rate_percent: Decimal::ZERO,
+                    base: whole,
+                    amount: Money::zero(currency),
+                    jurisdiction: place.clone(),
+                    category: None,
+                    included: false,
+                    untaxed: Some(reason.clone()),
+                    lines: in_order(nets().map(untaxed).collect()),
+                });
             }
-        }
+            Kind::Taxed { rate, included } => (rate, included),
+        };
+        let all: Decimal = included.iter().map(|rate| rate.percent).sum();
+        let divisor = Decimal::ONE_HUNDRED + all;
+        let taxes = included.iter().map(|rate| Ok(self.tax(rate, divisor, currency)?.0));
+        let held = Money::sum(currency, taxes.collect::<Result<Vec<_>, MoneyError>>()?)?;
+        let (amount, lines) = self.tax(rate, divisor, currency)?;
+        Ok(TaxRow {
+            name: rate.name.to_owned(),
+            rate_percent: rate.percent,
+            base: whole.checked_sub(held)?,
+            amount,
+            jurisdiction: rate.jurisdiction.cloned(),
+            category: rate.category.cloned(),
+            included: !included.is_empty(),
+            untaxed: None,
+            lines: in_order(lines),
+        })
     }
+
+    /// What a rate asks of the lines, and how that falls to them: charges are taxed together, each correction goes by its line.
+    fn tax(
+        &self,
+        rate: &Rate<'_>,
+        divisor: Decimal,
+        currency: Currency,
+    ) -> Result<(Money, Vec<LineShare>), MoneyError> {
+        let of = |net: Money| proportion(net, rate.percent, divisor).map_err(MoneyError::from);
+        let charged = of(Money::sum(currency, self.charges.iter().map(|share| share.amount))?)?;
+        let mut lines = split(charged, &self.charges, of)?;
+        for (share, before, line) in &self.corrections {
+            let so_far = line.already_taxed.iter().filter(|tax| rate.is_of(tax)).map(|tax| tax.amount);
+            let so_far = Money::sum(currency, so_far)?;
+            let amount = change(so_far, *before, before.checked_add(share.amount)?, of)?;
+            lines.push(LineShare { line: share.line, amount });
+        }
+        Ok((Money::sum(currency, lines.iter().map(|share| share.amount))?, lines))
+    }
+}
+
+fn in_order(mut shares: Vec<LineShare>) -> Vec<LineShare> {
+    shares.sort_by_key(|share| share.line);
+    shares
 }
 
 fn name_of(reason: &UntaxedReason) -> &'static str {
@@ -231,8 +298,7 @@ fn split(
     let share = |(line, (charge, credit)): (&LineShare, (Money, Money))| {
         Ok(LineShare { line: line.line, amount: charge.checked_add(credit)? })
     };
-    let is_some = |share: &Result<LineShare, MoneyError>| !share.as_ref().is_ok_and(|it| it.amount.is_zero());
-    lines.iter().zip(parts).map(share).filter(is_some).collect()
+    lines.iter().zip(parts).map(share).collect()
 }
 
 /// What an engine outside says, with the lines' parts where it left them out.

@@ -2,7 +2,7 @@ use super::*;
 use std::collections::BTreeSet;
 
 /// Every type that was ever stored, with a payload as it was stored. A line is added here and never taken away.
-const GOLDEN: [(&str, &str); 37] = [
+const GOLDEN: [(&str, &str); 40] = [
     ("tenant.created.v1", include_str!("../../../../schemas/golden/journal/tenant.created.v1.json")),
     ("tenant.state_desired.v1", include_str!("../../../../schemas/golden/journal/tenant.state_desired.v1.json")),
     ("api_key.created.v1", include_str!("../../../../schemas/golden/journal/api_key.created.v1.json")),
@@ -58,6 +58,9 @@ const GOLDEN: [(&str, &str); 37] = [
         "tenant.tax_profile_changed.v1",
         include_str!("../../../../schemas/golden/journal/tenant.tax_profile_changed.v1.json"),
     ),
+    ("charge.added.v1", include_str!("../../../../schemas/golden/journal/charge.added.v1.json")),
+    ("charge.withdrawn.v1", include_str!("../../../../schemas/golden/journal/charge.withdrawn.v1.json")),
+    ("charge.invoiced.v1", include_str!("../../../../schemas/golden/journal/charge.invoiced.v1.json")),
 ];
 
 /// Written again, an old payload says the same: no field was renamed, dropped or read as something else.

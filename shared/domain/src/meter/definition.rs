@@ -32,6 +32,32 @@ pub struct MeterDefinition {
     pub created_at: DateTime<Utc>,
 }
 
+/// A meter as it is asked for; the version is given.
+#[derive(Debug, Clone, Deserialize, Serialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewMeter {
+    pub key: MeterKey,
+    /// The CloudEvents `type` that is counted.
+    pub event_type: String,
+    pub aggregation: Aggregation,
+    /// JSON pointer into `data`; needed by every aggregation but `count`.
+    #[serde(default)]
+    pub field: Option<String>,
+    #[serde(default)]
+    pub filters: Vec<Filter>,
+    #[serde(default)]
+    pub dimensions: Vec<Dimension>,
+    #[serde(default)]
+    pub unit: Option<String>,
+}
+
+impl NewMeter {
+    pub fn defined(self, version: u32, created_at: DateTime<Utc>) -> MeterDefinition {
+        let Self { key, event_type, aggregation, field, filters, dimensions, unit } = self;
+        MeterDefinition { key, version, event_type, aggregation, field, filters, dimensions, unit, created_at }
+    }
+}
+
 /// How the values of events fold into one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]

@@ -11,7 +11,7 @@ mod reading;
 mod validation;
 mod window;
 
-pub use definition::{Aggregation, Dimension, Filter, MAX_DIMENSIONS, MeterDefinition};
+pub use definition::{Aggregation, Dimension, Filter, MAX_DIMENSIONS, MeterDefinition, NewMeter};
 pub use digest::digest;
 pub use partial::{Latest, Partial, ValueHash};
 pub use reading::{Reading, UnmeteredReason};

@@ -77,6 +77,7 @@ pub struct Price {
     pub key: PriceKey,
     /// As the invoice prints it.
     pub name: String,
+    #[serde(deserialize_with = "crate::objects::tagged")]
     pub model: PriceModel,
     /// From the unit that the meter measures to the one that the model prices; only for usage.
     #[serde(default, skip_serializing_if = "Option::is_none")]

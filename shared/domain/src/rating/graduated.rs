@@ -17,6 +17,7 @@ use std::collections::BTreeSet;
 pub struct Graduated {
     pub meter: MeterKey,
     /// In rising order; the last one has no `up_to`. Their bounds count what is left after the included quantity.
+    #[serde(deserialize_with = "crate::objects::read")]
     pub tiers: Vec<Tier>,
     /// Free in each period.
     #[serde(default, with = "crate::money::exact_decimal")]

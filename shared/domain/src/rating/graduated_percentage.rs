@@ -18,6 +18,7 @@ pub struct GraduatedPercentage {
     /// Sums amounts of the subscription's currency, in major units; a meter of cents is brought there by a transform.
     pub meter: MeterKey,
     /// In rising order; the last one has no `up_to`.
+    #[serde(deserialize_with = "crate::objects::read")]
     pub tiers: Vec<PercentageTier>,
 }
 

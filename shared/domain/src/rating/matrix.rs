@@ -26,6 +26,7 @@ pub struct Matrix {
     /// Names of the meter's dimensions that the price depends on; one to five.
     pub dimensions: Vec<String>,
     /// The first cell that matches prices the usage.
+    #[serde(deserialize_with = "crate::objects::read")]
     pub cells: Vec<Cell>,
     /// For one unit that no cell matches, in major units.
     pub unit_amount: Amounts,

@@ -121,6 +121,13 @@ impl RatedRow {
         Ok(Self { from, up_to, quantity, unit_amount, flat_amount, share: None, amount, detail: None })
     }
 
+    /// The only row of what is asked once, outside any plan; none where it has no exact amount.
+    pub fn once(quantity: Decimal, unit_amount: Decimal) -> Option<Self> {
+        let amount = exact::multiply(quantity, unit_amount)?;
+        let (from, up_to, flat_amount, share, detail) = (Decimal::ZERO, None, None, None, None);
+        Some(Self { from, up_to, quantity, unit_amount, flat_amount, share, amount, detail })
+    }
+
     /// The row of what is included: it covers usage and costs nothing.
     pub(super) fn of_included(included: Decimal, quantity: Decimal) -> Self {
         Self {

@@ -20,6 +20,7 @@ pub struct Volume {
     pub meter: MeterKey,
     /// In rising order; the last one has no `up_to`. The one in which the last unit lies prices all of them, and charges its
     /// flat amount once.
+    #[serde(deserialize_with = "crate::objects::read")]
     pub tiers: Vec<Tier>,
     /// Free in each period. The tiers' bounds, and what they price, count what is left after it.
     #[serde(default, with = "crate::money::exact_decimal", skip_serializing_if = "Decimal::is_zero")]

@@ -41,6 +41,8 @@ pub(super) const COMMANDS: &[Command] = &[
     Command { name: "remove_coupon", is_there: |entry| entry.remove_coupon.is_some(), about: About::Subscription },
     Command { name: "grant_credit", is_there: |entry| entry.grant_credit.is_some(), about: About::Other },
     Command { name: "top_up", is_there: |entry| entry.top_up.is_some(), about: About::Other },
+    Command { name: "add_charges", is_there: |entry| entry.add_charges.is_some(), about: About::Other },
+    Command { name: "withdraw_charge", is_there: |entry| entry.withdraw_charge.is_some(), about: About::Other },
 ];
 
 /// Their names as a sentence lists them: `start, pause and cancel`.

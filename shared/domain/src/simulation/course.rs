@@ -1,12 +1,13 @@
 //! One subscription on its way: what of it is billed, what comes next, and the closing of a moment. What decides is the
 //! domain's own ([`next_moment`], [`closes_at`], [`assemble`], [`finalize`]); this only remembers, as the stores do for real.
 
-use super::entry;
+use super::late::Needs;
 use super::prepare::{Prepared, Tenant};
 use super::wallets::Wallets;
+use super::work::Exhausted;
+use crate::charge::Charge;
 use crate::discount::AppliedCoupon;
 use crate::error::FieldError;
-use crate::id::MeterKey;
 use crate::invoice::{
     BillInput, BillTerms, BilledLine, BillingTerms, Invoice, UsageFigure, assemble, finalize, format_number,
     redemptions, verify,
@@ -16,19 +17,19 @@ use crate::money::MoneyError;
 use crate::period::Period;
 use crate::plan::PlanVersion;
 use crate::subscription::{
-    BillMoment, COLLECT_HOURS, Progress, ServedPeriod, Subscription, TimelineError, UsageNeed, after_end, closes_at,
-    demand, next_moment, usage_needs,
+    BillMoment, COLLECT_HOURS, Progress, ServedPeriod, Subscription, UsageNeed, after_end, closes_at, demand,
+    next_moment, usage_needs,
 };
 use crate::tax::TaxTerms;
 use chrono::{DateTime, Duration, Utc};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::sync::Arc;
 
 pub(super) struct Course<'p> {
-    prepared: &'p Prepared,
+    pub prepared: &'p Prepared,
     /// The place of its start in the timeline.
     pub place: usize,
     tenant: &'p Tenant,
@@ -36,7 +37,9 @@ pub(super) struct Course<'p> {
     recorded_at: DateTime<Utc>,
     pub progress: Progress,
     /// Whether usage of one of its plans carries over into later windows.
-    carries_over: bool,
+    pub carries_over: bool,
+    /// The steps of looking once at all of its terms: every change, and every price in every time between two of them.
+    weight: usize,
     pub windows: Vec<ClosedWindow>,
     /// The lines of its issued invoices.
     pub lines: Vec<BilledLine>,
@@ -88,6 +91,7 @@ impl<'p> Course<'p> {
             recorded_at,
             progress: Progress::default(),
             carries_over: false,
+            weight: 0,
             windows: Vec::new(),
             lines: Vec::new(),
             coupons: Vec::new(),
@@ -107,8 +111,15 @@ impl<'p> Course<'p> {
     /// Finds what is closed next, and when.
     fn schedule(&mut self) -> Result<(), FieldError> {
         let plans = self.state.plans().into_iter().filter_map(|(key, version)| self.prepared.plan(&key, Some(version)));
-        let mut prices = plans.flat_map(|plan| &plan.prices);
-        self.carries_over = prices.any(|price| price.time_weighted.is_some_and(|weighting| weighting.carry_over));
+        let (mut prices, mut carries_over) = (0, false);
+        for price in plans.flat_map(|plan| &plan.prices) {
+            prices += 1;
+            carries_over |= price.time_weighted.is_some_and(|weighting| weighting.carry_over);
+        }
+        let changes = self.state.changes.len();
+        self.carries_over = carries_over;
+        self.weight = 1 + changes * changes / 8 + (changes + 1) * prices * (prices + changes) / 64;
+        self.look(2)?;
         let moment = next_moment(&self.state, self.prepared, self.progress).map_err(|error| self.refused(error))?;
         self.next = match moment {
             Some(moment) => {
@@ -116,7 +127,7 @@ impl<'p> Course<'p> {
                 let closes = closes_at(&moment, self.recorded_at, grace);
                 closes.map(|at| self.closing(moment, at))
             }
-            None => self.correction(),
+            None => self.correction()?,
         };
         Ok(())
     }
@@ -136,20 +147,34 @@ impl<'p> Course<'p> {
     }
 
     /// Late usage of a subscription that has ended, collected for a while.
-    fn correction(&self) -> Option<Closing> {
-        let (ended_at, last) = (self.state.ended_at?, self.last?);
+    fn correction(&self) -> Result<Option<Closing>, FieldError> {
+        let (Some(ended_at), Some(last)) = (self.state.ended_at, self.last) else { return Ok(None) };
         let log = &self.prepared.log;
-        let mut late = log.between(&self.state.tenant, last.cut, log.entries.len());
-        let first = late.find(|entry| self.changed_by(entry).is_ok_and(|changed| !changed.is_empty()))?;
-        let at = first.known_at.max(last.at.checked_add_signed(Duration::hours(COLLECT_HOURS))?);
-        Some(self.closing(after_end(&self.state, ended_at, last.revision + 1), at))
+        let mut needs = Needs::of(self);
+        for entry in log.between(&self.state.tenant, last.cut, log.entries.len()) {
+            if !needs.changed_by(entry)?.is_empty() {
+                let collected = last.at.checked_add_signed(Duration::hours(COLLECT_HOURS));
+                let moment = after_end(&self.state, ended_at, last.revision + 1);
+                return Ok(collected.map(|collected| self.closing(moment, entry.known_at.max(collected))));
+            }
+        }
+        Ok(None)
     }
 
-    /// Whether it is billed for the usage of any of these meters at an instant.
-    pub fn pays(&self, meters: &[MeterKey], instant: DateTime<Utc>) -> bool {
-        let within = Period::new(instant, instant + Duration::microseconds(1));
-        let needs = usage_needs(&self.state, self.prepared, within).unwrap_or_default();
-        needs.iter().any(|need| meters.contains(&need.meter))
+    /// By meter the times in which it is billed for usage, over all of its life.
+    pub fn pays_in(&self) -> Result<BTreeSet<UsageNeed>, FieldError> {
+        self.look(1)?;
+        let all = Period::new(self.state.started_at, DateTime::<Utc>::MAX_UTC);
+        usage_needs(&self.state, self.prepared, all).map_err(|error| self.refused(error))
+    }
+
+    /// Takes the steps of looking at its terms so many times.
+    pub fn look(&self, times: usize) -> Result<(), FieldError> {
+        self.spend(self.weight * times)
+    }
+
+    pub fn spend(&self, steps: usize) -> Result<(), FieldError> {
+        self.prepared.work.spend(steps).map_err(|exhausted: Exhausted| self.refused(exhausted))
     }
 
     fn window_of(&self, instant: DateTime<Utc>) -> Option<usize> {
@@ -158,37 +183,17 @@ impl<'p> Course<'p> {
         self.windows[index].period.served.contains(instant).then_some(index)
     }
 
-    /// What of closed periods an event changes: the windows in which it lies, and later ones into which it carries over.
-    fn changed_by(&self, entry: &entry::Entry) -> Result<Vec<UsageNeed>, TimelineError> {
-        let first = self.windows.partition_point(|window| window.period.served.end <= entry.time);
-        let mut changed = Vec::new();
-        for window in &self.windows[first..] {
-            let begins_later = window.period.served.start > entry.time;
-            if begins_later && !self.carries_over {
-                break;
-            }
-            for need in usage_needs(&self.state, self.prepared, window.period.served)? {
-                let reaches = need.window.contains(entry.time)
-                    || (need.window.start > entry.time
-                        && self.carries_over
-                        && demand(&self.state, self.prepared, &need)?.carries_over());
-                if reaches && entry.meters.contains(&need.meter) {
-                    changed.push(need);
-                }
-            }
-        }
-        Ok(changed)
-    }
-
     /// The usage of a span by everything that is billed in it, inside a cut.
     pub fn usage(&self, within: Period, cut: usize) -> Result<BTreeMap<UsageNeed, UsageFigure>, FieldError> {
+        self.look(1)?;
         let needs = usage_needs(&self.state, self.prepared, within).map_err(|error| self.refused(error))?;
         needs.into_iter().map(|need| self.figure(&need, cut).map(|figure| (need, figure))).collect()
     }
 
     fn figure(&self, need: &UsageNeed, cut: usize) -> Result<UsageFigure, FieldError> {
+        self.look(1)?;
         let demand = demand(&self.state, self.prepared, need).map_err(|error| self.refused(error))?;
-        self.prepared.log.figure(&self.state.tenant, &need.meter, &demand, need.window, cut)
+        self.prepared.log.figure(&self.state.tenant, &need.meter, &demand, need.window, cut, &self.prepared.work)
     }
 
     /// What of closed periods is to be measured again, because usage has come since it was last measured.
@@ -198,8 +203,9 @@ impl<'p> Course<'p> {
         if self.windows.is_empty() {
             return Ok(late);
         }
+        let mut needs = Needs::of(self);
         for entry in self.prepared.log.between(&self.state.tenant, from, cut) {
-            for need in self.changed_by(entry).map_err(|error| self.refused(error))? {
+            for need in needs.changed_by(entry)? {
                 if let Entry::Vacant(place) = late.entry(need) {
                     let figure = self.figure(place.key(), cut)?;
                     place.insert(figure);
@@ -210,7 +216,7 @@ impl<'p> Course<'p> {
     }
 
     /// The document of a moment by what is known at an instant.
-    pub fn draft(&self, moment: &BillMoment, at: DateTime<Utc>) -> Result<Drafted, FieldError> {
+    pub fn draft(&self, moment: &BillMoment, at: DateTime<Utc>, charges: &[Charge]) -> Result<Drafted, FieldError> {
         let cut = self.prepared.log.cut(at);
         let needs = moment.usage.iter();
         let usage = needs
@@ -219,6 +225,11 @@ impl<'p> Course<'p> {
         let late = self.late(cut)?;
         let settings = self.settings();
         let knows_earlier = !late.is_empty() || moment.compared().next().is_some();
+        self.look(4 + moment.reopens.len())?;
+        if knows_earlier {
+            let compared = late.len() + moment.compared().count();
+            self.spend(self.lines.len() * compared)?;
+        }
         let invoice = assemble(&BillInput {
             subscription: &self.state,
             plans: self.prepared,
@@ -228,7 +239,7 @@ impl<'p> Course<'p> {
             late: &late,
             settings: &settings,
             bill_to: &self.tenant.bill_to,
-            terms: BillTerms { taxes: self.taxes(), coupons: &self.coupons },
+            terms: BillTerms { taxes: self.taxes(), coupons: &self.coupons, charges },
         });
         let invoice = invoice.and_then(|invoice| verify(&invoice).map(|()| invoice));
         Ok(Drafted { invoice: invoice.map_err(|error| self.refused(error))?, usage, late, cut })
@@ -254,11 +265,16 @@ impl<'p> Course<'p> {
 
     /// Closes the next moment; answers its invoice, where it has one, paid by the wallets as far as they can. `numbers` counts
     /// those that are taken.
-    pub fn close(&mut self, numbers: &mut u64, wallets: &mut Wallets) -> Result<Option<Arc<Invoice>>, FieldError> {
+    pub fn close(
+        &mut self,
+        numbers: &mut u64,
+        wallets: &mut Wallets,
+        charges: &[Charge],
+    ) -> Result<Option<Arc<Invoice>>, FieldError> {
         let Some(Closing { moment, at, wave }) = self.next.take() else {
             return Ok(None);
         };
-        let drafted = self.draft(&moment, at)?;
+        let drafted = self.draft(&moment, at, charges)?;
         let is_issued = drafted.invoice.is_owed(&self.prepared.settings) || self.was_drafted(&moment, at)?;
         let Drafted { mut invoice, usage, late, cut } = drafted;
         for (need, figure) in late {
@@ -275,7 +291,7 @@ impl<'p> Course<'p> {
             let number = format_number(&self.prepared.settings.series, None, *numbers);
             wallets.pay(&mut invoice, at).map_err(|error| self.refused(error))?;
             let invoice = finalize(invoice, number, at).map_err(|error| self.refused(error))?;
-            self.lines.extend(invoice.lines.iter().map(BilledLine::from));
+            self.lines.extend(BilledLine::of(&invoice));
             self.redeem(&invoice).map_err(|error| self.refused(error))?;
             issued = Some(Arc::new(invoice));
         }
@@ -306,7 +322,7 @@ impl<'p> Course<'p> {
         if !waited || self.prepared.log.cut(drafted_at) == self.prepared.log.cut(closes_at) {
             return Ok(false);
         }
-        Ok(self.draft(moment, drafted_at)?.invoice.is_owed(&self.prepared.settings))
+        Ok(self.draft(moment, drafted_at, &[])?.invoice.is_owed(&self.prepared.settings))
     }
 
     /// The document's settings with its own days to pay.

@@ -1,12 +1,13 @@
 //! What is simulated, as a JSON document: `schemas/simulation.v1.schema.json`. Its instants are the only time there is.
 
+use crate::charge::NewCharge;
 use crate::credit::{AutoTopUp, GrantKind, Rollover, Units, WalletUnit};
 use crate::credit_note::CreditLine;
 use crate::discount::Coupon;
 use crate::dunning::DunningPolicy;
-use crate::id::{CouponKey, GrantId, MeterKey, PlanKey, PriceKey, SubscriptionId, TenantId, WalletId};
+use crate::id::{ChargeId, CouponKey, GrantId, MeterKey, PlanKey, PriceKey, SubscriptionId, TenantId, WalletId};
 use crate::journal::CancelMode;
-use crate::meter::{Aggregation, Dimension, Filter};
+use crate::meter::NewMeter;
 use crate::money::{Currency, Money};
 use crate::party::Party;
 use crate::period::{Alignment, TimeZone};
@@ -64,8 +65,9 @@ pub struct SimulationDocument {
     /// How long a period waits for late usage, where its plan does not say.
     #[serde(default)]
     pub grace_hours: Option<u32>,
+    /// As `POST /v1/meters` takes them. Quantities need none: without one they add.
     #[serde(default)]
-    pub meters: Vec<MeterInput>,
+    pub meters: Vec<NewMeter>,
     pub plans: Vec<PlanVersion>,
     pub tenants: Vec<TenantInput>,
     /// What was asked of the subscriptions, each with its instant.
@@ -79,23 +81,6 @@ pub struct SimulationDocument {
     /// Prepaid credits; they are there from the beginning, and empty.
     #[serde(default)]
     pub wallets: Vec<WalletInput>,
-}
-
-/// A meter, as `POST /v1/meters` takes it. Quantities need none: without one they add.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MeterInput {
-    pub key: MeterKey,
-    pub event_type: String,
-    pub aggregation: Aggregation,
-    #[serde(default)]
-    pub field: Option<String>,
-    #[serde(default)]
-    pub filters: Vec<Filter>,
-    #[serde(default)]
-    pub dimensions: Vec<Dimension>,
-    #[serde(default)]
-    pub unit: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -115,6 +100,9 @@ pub struct TenantInput {
     /// As the tax office sees it; where the issuer is when absent.
     #[serde(default)]
     pub tax: Option<TaxProfile>,
+    /// What changes about it, each profile whole and from its first day on.
+    #[serde(default)]
+    pub tax_profiles: Vec<TaxProfile>,
 }
 
 /// A command, given and recorded at `at`. Exactly one of the commands is there; `commands.rs` lists them.
@@ -165,6 +153,10 @@ pub struct TimelineEntry {
     pub grant_credit: Option<GrantInput>,
     #[serde(default)]
     pub top_up: Option<TopUpInput>,
+    #[serde(default)]
+    pub add_charges: Option<AddChargesInput>,
+    #[serde(default)]
+    pub withdraw_charge: Option<WithdrawChargeInput>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -364,6 +356,30 @@ pub struct TopUpInput {
     pub cost: Option<Money>,
     #[serde(default)]
     pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// What is asked once: with the next invoice, or at once by an invoice of its own.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddChargesInput {
+    pub tenant: TenantId,
+    /// Whose next invoice takes them; the tenant's next one when absent.
+    #[serde(default)]
+    pub subscription: Option<SubscriptionId>,
+    /// That of the subscription, else of the document, when absent.
+    #[serde(default)]
+    pub currency: Option<Currency>,
+    pub charges: Vec<NewCharge>,
+    #[serde(default)]
+    pub invoice: InvoiceTiming,
+}
+
+/// A charge that waits is not asked. Its id is `chg_`, the place of its command in the timeline, and its own place there,
+/// from 1.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WithdrawChargeInput {
+    pub charge: ChargeId,
 }
 
 /// Usage in one of three forms: a quantity at an instant (`tenant`, `meter`, `at`, `quantity`), a quantity of a span of time

@@ -5,11 +5,12 @@ use super::prepare::{Tenant, check_year};
 use crate::error::FieldError;
 use crate::event::{EventLimits, Identity, UsageEvent, hash_128, identity_of};
 use crate::id::{MeterKey, TenantId};
-use crate::meter::{Aggregation, MeterDefinition, Reading};
+use crate::meter::{Aggregation, MeterDefinition};
 use crate::quantity::{canonical, to_clickhouse};
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// The source of the identities of quantities, which have none of their own.
@@ -43,7 +44,7 @@ pub(super) enum Content {
         of: Option<usize>,
     },
     /// An event that is not counted, and why.
-    Refused(&'static str),
+    Refused(Cow<'static, str>),
 }
 
 /// Reads an entry; the error's field is a pointer into the document.
@@ -206,16 +207,9 @@ fn unknown_dimension<'a>(meter: &MeterDefinition, dimensions: &'a BTreeMap<Strin
 
 impl Entry {
     /// Why no meter counts it; none where one does.
-    pub fn refusal(&self, meters: &BTreeMap<MeterKey, MeterDefinition>) -> Option<String> {
+    pub fn refusal(&self) -> Option<&str> {
         match &self.content {
-            Content::Refused(reason) => Some((*reason).to_owned()),
-            Content::Event(event) if self.meters.is_empty() => {
-                let unmetered = meters.values().find_map(|meter| match meter.read(event) {
-                    Reading::Unmetered(reason) => Some(format!("meter {} cannot read it: {reason}", meter.key)),
-                    _ => None,
-                });
-                Some(unmetered.unwrap_or_else(|| "no meter of the document is about it".to_owned()))
-            }
+            Content::Refused(reason) => Some(reason),
             _ => None,
         }
     }

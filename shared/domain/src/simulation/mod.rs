@@ -10,25 +10,29 @@
 //! usage is known from its `known_at` on.
 
 mod changes;
+mod charges;
 mod commands;
 mod coupons;
 mod course;
 mod document;
 mod entry;
 mod held;
+mod late;
 mod parse;
 mod prepare;
 mod receivables;
 mod result;
 mod run;
+mod sums;
 mod usage;
 mod view;
 mod wallets;
+mod work;
 
 pub use document::{
-    CancelInput, CreditNoteInput, DEFAULT_DUE_DAYS, DEFAULT_GRACE_HOURS, DEFAULT_ISSUER, DEFAULT_SERIES, GrantInput,
-    MeterInput, PhaseInput, SimulationDocument, StartInput, TenantInput, TimelineEntry, TopUpInput, TrialInput,
-    UsageInput, WalletInput,
+    AddChargesInput, CancelInput, CreditNoteInput, DEFAULT_DUE_DAYS, DEFAULT_GRACE_HOURS, DEFAULT_ISSUER,
+    DEFAULT_SERIES, GrantInput, PhaseInput, SimulationDocument, StartInput, TenantInput, TimelineEntry, TopUpInput,
+    TrialInput, UsageInput, WalletInput, WithdrawChargeInput,
 };
 pub use parse::{MAX_DOCUMENT_BYTES, parse};
 pub use prepare::{MAX_AS_OF, MAX_COMMANDS, MAX_METERS, MAX_PLANS, MAX_TENANTS, MAX_USAGE};
@@ -38,11 +42,13 @@ pub use result::{
 };
 pub use run::MAX_MOMENTS;
 pub use wallets::MAX_WALLETS;
+pub use work::{MAX_ANSWER_BYTES, MAX_ANSWER_ROWS, MAX_STEPS};
 
 use crate::error::FieldError;
 use prepare::Prepared;
 use run::Simulation;
 use serde::Serialize;
+use work::{Answer, Work};
 
 /// Why there is no result: every fault that was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -50,17 +56,25 @@ pub struct Refusal {
     pub errors: Vec<FieldError>,
 }
 
-/// Simulates a document.
-pub fn simulate(mut document: SimulationDocument) -> Result<SimulationResult, Refusal> {
-    let prepared = Prepared::new(&mut document).map_err(|errors| Refusal { errors })?;
+/// Simulates a document. One that asks for too much work, or for too large an answer, is refused as wrong ones are.
+pub fn simulate(document: SimulationDocument) -> Result<SimulationResult, Refusal> {
+    simulate_within(document, MAX_STEPS, MAX_ANSWER_ROWS)
+}
+
+fn simulate_within(mut document: SimulationDocument, steps: u64, rows: usize) -> Result<SimulationResult, Refusal> {
+    let prepared = Prepared::new(&mut document, Work::of(steps)).map_err(|errors| Refusal { errors })?;
     let mut simulation = Simulation::new(&document, &prepared);
-    let mut views = Vec::with_capacity(document.as_of.len());
+    let (mut views, mut answer) = (Vec::with_capacity(document.as_of.len()), Answer::of(rows));
     for as_of in &document.as_of {
         simulation.advance(*as_of)?;
-        views.push(view::view(&simulation, *as_of)?);
+        let view = view::view(&simulation, *as_of)?;
+        answer.add(&view)?;
+        views.push(view);
     }
     drop(simulation);
-    Ok(SimulationResult { title: document.title, views })
+    let result = SimulationResult { title: document.title, views };
+    answer.check(&result)?;
+    Ok(result)
 }
 
 /// Reads a document and simulates it.

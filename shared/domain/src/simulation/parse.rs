@@ -1,9 +1,8 @@
-//! From text to document. A fault is told by its place in the text: the text is read a second time for it, because to know
-//! the place costs more than to read.
+//! From text to document. A fault is told by its place in the text.
 
 use super::{SimulationDocument, commands};
 use crate::error::FieldError;
-use serde_path_to_error::{Path, Segment};
+use crate::objects::{Unreadable, from_text};
 
 /// The largest text of one document, in bytes: what one process reads at once without care.
 pub const MAX_DOCUMENT_BYTES: usize = 64 * 1024 * 1024;
@@ -16,49 +15,16 @@ pub fn parse(text: &str) -> Result<SimulationDocument, FieldError> {
     if text.len() > MAX_DOCUMENT_BYTES {
         return Err(FieldError::new("", format!("has more than {MAX_DOCUMENT_BYTES} bytes"), "split it by tenant"));
     }
-    serde_json::from_str(text).map_err(|error| if error.is_data() { located(text, error) } else { syntax(&error) })
+    from_text(text).map_err(fault)
 }
 
-fn syntax(error: &serde_json::Error) -> FieldError {
-    FieldError::new("", format!("is not JSON: {error}"), NOT_JSON)
-}
-
-fn located(text: &str, error: serde_json::Error) -> FieldError {
-    let mut reader = serde_json::Deserializer::from_str(text);
-    let again: Result<SimulationDocument, _> = serde_path_to_error::deserialize(&mut reader);
-    match again {
-        Err(found) => {
-            let field = pointer(found.path());
-            fault(field, &found.into_inner())
-        }
-        Ok(_) => fault(String::new(), &error),
+fn fault(error: Unreadable) -> FieldError {
+    let Unreadable { place, reason, is_json } = error;
+    let is_command = place.starts_with("/timeline/") && reason.starts_with("unknown field");
+    match reason.split_once("; ") {
+        _ if !is_json => FieldError::new("", format!("is not JSON: {reason}"), NOT_JSON),
+        Some((reason, way_out)) => FieldError::new(place, reason, way_out),
+        None if is_command => FieldError::new(place, reason, format!("the commands are {}", commands::names())),
+        None => FieldError::new(place, reason, SCHEMA),
     }
-}
-
-fn fault(field: String, error: &serde_json::Error) -> FieldError {
-    let text = error.to_string();
-    let place = format!(" at line {} column {}", error.line(), error.column());
-    let text = text.strip_suffix(&place).unwrap_or(&text);
-    let is_command = field.starts_with("/timeline/") && text.starts_with("unknown field");
-    match text.split_once("; ") {
-        Some((reason, way_out)) => FieldError::new(field, reason, way_out),
-        None if is_command => FieldError::new(field, text, format!("the commands are {}", commands::names())),
-        None => FieldError::new(field, text, SCHEMA),
-    }
-}
-
-/// RFC 6901.
-fn pointer(path: &Path) -> String {
-    let mut pointer = String::new();
-    for segment in path.iter() {
-        let part = match segment {
-            Segment::Seq { index } => index.to_string(),
-            Segment::Map { key } => key.replace('~', "~0").replace('/', "~1"),
-            Segment::Enum { variant } => variant.clone(),
-            Segment::Unknown => continue,
-        };
-        pointer.push('/');
-        pointer.push_str(&part);
-    }
-    pointer
 }

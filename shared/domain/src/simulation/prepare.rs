@@ -2,18 +2,17 @@
 //! document are told at once, as far as one does not hide another.
 
 use super::commands;
-use super::document::{
-    DEFAULT_DUE_DAYS, DEFAULT_GRACE_HOURS, DEFAULT_ISSUER, DEFAULT_SERIES, MeterInput, SimulationDocument,
-};
+use super::document::{DEFAULT_DUE_DAYS, DEFAULT_GRACE_HOURS, DEFAULT_ISSUER, DEFAULT_SERIES, SimulationDocument};
 use super::receivables;
 use super::usage::UsageLog;
 use super::wallets::{self, MAX_WALLETS, Wallets};
+use super::work::Work;
 use crate::discount::Coupon;
 use crate::error::FieldError;
 use crate::id::{CouponKey, MeterKey, PlanKey, TenantId};
 use crate::invoice::{BillingTerms, MAX_DUE_DAYS};
 use crate::journal::InvoiceSettings;
-use crate::meter::MeterDefinition;
+use crate::meter::{MeterDefinition, NewMeter};
 use crate::party::Party;
 use crate::period::TimeZone;
 use crate::plan::{PlanBook, PlanVersion};
@@ -30,6 +29,8 @@ pub const MAX_TENANTS: usize = 10_000;
 pub const MAX_COMMANDS: usize = 10_000;
 pub const MAX_USAGE: usize = 100_000;
 pub const MAX_COUPONS: usize = 1000;
+/// Of one tenant: each is held against the others.
+const MAX_TAX_PROFILES: usize = 100;
 /// As the deployment's settings are bounded.
 const MAX_GRACE_HOURS: u32 = 24 * 31;
 /// The years in which a document's instants lie.
@@ -39,6 +40,7 @@ const YEARS: std::ops::RangeInclusive<i32> = 1970..=2199;
 pub(super) struct Prepared {
     pub settings: InvoiceSettings,
     pub grace_hours: u32,
+    /// By key and version.
     pub plans: Vec<PlanVersion>,
     pub tenants: BTreeMap<TenantId, Tenant>,
     pub log: UsageLog,
@@ -51,6 +53,8 @@ pub(super) struct Prepared {
     pub terms: BillingTerms,
     pub taxes: Option<TaxSettings>,
     pub coupons: BTreeMap<CouponKey, Coupon>,
+    /// What is left of the document's steps.
+    pub work: Work,
 }
 
 pub(super) struct Tenant {
@@ -63,7 +67,7 @@ pub(super) struct Tenant {
 
 impl Prepared {
     /// Takes plans and usage out of the document; its timeline stays.
-    pub fn new(document: &mut SimulationDocument) -> Result<Self, Vec<FieldError>> {
+    pub fn new(document: &mut SimulationDocument, work: Work) -> Result<Self, Vec<FieldError>> {
         let mut faults = Vec::new();
         check_sizes(document, &mut faults);
         if !faults.is_empty() {
@@ -74,7 +78,7 @@ impl Prepared {
         let outer = BillingTerms { due_days: None, dunning: document.dunning.take() };
         faults.extend(outer.check("").err());
         let follows_payments = receivables::are_followed(document, &outer);
-        let plans = plans(std::mem::take(&mut document.plans), &mut faults);
+        let mut plans = plans(std::mem::take(&mut document.plans), &mut faults);
         let tenants = tenants(document, &mut faults);
         let wallets = wallets::prepare(document, &tenants, &mut faults);
         let meters = meters(std::mem::take(&mut document.meters), &mut faults);
@@ -84,7 +88,7 @@ impl Prepared {
                 found.into_iter().map(|fault| FieldError { field: format!("/plans/{index}{}", fault.field), ..fault }),
             );
         }
-        let log = UsageLog::new(std::mem::take(&mut document.usage), meters, &tenants, &mut faults);
+        let log = UsageLog::new(std::mem::take(&mut document.usage), meters, &tenants, &work, &mut faults);
         let mut order: Vec<usize> = (0..document.timeline.len()).collect();
         order.sort_by_key(|place| document.timeline[*place].at);
         let grace_hours = document.grace_hours.unwrap_or(DEFAULT_GRACE_HOURS);
@@ -94,17 +98,30 @@ impl Prepared {
         if !faults.is_empty() {
             return Err(faults);
         }
+        plans.sort_by(|one, other| (&one.key, one.version).cmp(&(&other.key, other.version)));
         let terms = outer;
-        Ok(Self { settings, grace_hours, plans, tenants, log, wallets, order, follows_payments, terms, taxes, coupons })
+        Ok(Self {
+            settings,
+            grace_hours,
+            plans,
+            tenants,
+            log,
+            wallets,
+            order,
+            follows_payments,
+            terms,
+            taxes,
+            coupons,
+            work,
+        })
     }
 
     /// The version asked for, else the highest.
     pub fn plan(&self, key: &PlanKey, version: Option<u32>) -> Option<&PlanVersion> {
-        let versions = self.plans.iter().filter(|plan| plan.key == *key);
-        match version {
-            Some(version) => versions.into_iter().find(|plan| plan.version == version),
-            None => versions.max_by_key(|plan| plan.version),
-        }
+        let most = (key, version.unwrap_or(u32::MAX));
+        let after = self.plans.partition_point(|plan| (&plan.key, plan.version) <= most);
+        let last = self.plans.get(after.checked_sub(1)?)?;
+        (last.key == *key && version.is_none_or(|version| last.version == version)).then_some(last)
     }
 
     /// The terms of payment of a plan's invoices to a tenant.
@@ -227,9 +244,7 @@ fn tenants(document: &mut SimulationDocument, faults: &mut Vec<FieldError>) -> B
         faults.extend(bill_to.check(&format!("/tenants/{index}/bill_to")).err());
         let terms = BillingTerms { due_days: tenant.due_days, dunning: tenant.dunning };
         faults.extend(terms.check(&format!("/tenants/{index}")).err());
-        let tax: Vec<TaxProfile> = tenant.tax.into_iter().collect();
-        let found = tax.iter().flat_map(TaxProfile::validate);
-        faults.extend(found.map(|fault| below(format!("/tenants/{index}/tax"), fault)));
+        let tax = profiles(index, tenant.tax, tenant.tax_profiles, faults);
         if tenants.insert(tenant.id, Tenant { zone: tenant.zone, bill_to, terms, tax }).is_some() {
             faults.push(twice(format!("/tenants/{index}/id")));
         }
@@ -237,23 +252,42 @@ fn tenants(document: &mut SimulationDocument, faults: &mut Vec<FieldError>) -> B
     tenants
 }
 
-fn meters(meters: Vec<MeterInput>, faults: &mut Vec<FieldError>) -> BTreeMap<MeterKey, MeterDefinition> {
+/// Every profile of a tenant: what is known from the beginning, and what changes.
+fn profiles(
+    index: usize,
+    first: Option<TaxProfile>,
+    later: Vec<TaxProfile>,
+    faults: &mut Vec<FieldError>,
+) -> Vec<TaxProfile> {
+    if later.len() > MAX_TAX_PROFILES {
+        let reason = format!("has {} entries", later.len());
+        let way_out = format!("send at most {MAX_TAX_PROFILES} of one tenant");
+        faults.push(FieldError::new(format!("/tenants/{index}/tax_profiles"), reason, way_out));
+        return Vec::new();
+    }
+    let places = first.is_some().then(|| "tax".to_owned());
+    let places = places.into_iter().chain((0..).map(|place| format!("tax_profiles/{place}")));
+    let mut profiles: Vec<TaxProfile> = Vec::with_capacity(later.len() + 1);
+    for (profile, place) in first.into_iter().chain(later).zip(places) {
+        let pointer = format!("/tenants/{index}/{place}");
+        faults.extend(profile.validate().into_iter().map(|fault| below(pointer.clone(), fault)));
+        if profiles.iter().any(|other| other.valid_from == profile.valid_from) {
+            let way_out = "let each profile begin on a day of its own";
+            faults.push(FieldError::new(format!("{pointer}/valid_from"), "is that of another profile", way_out));
+        }
+        profiles.push(profile);
+    }
+    profiles
+}
+
+fn meters(meters: Vec<NewMeter>, faults: &mut Vec<FieldError>) -> BTreeMap<MeterKey, MeterDefinition> {
     let mut defined = BTreeMap::new();
     for (index, meter) in meters.into_iter().enumerate() {
-        let definition = MeterDefinition {
-            key: meter.key.clone(),
-            version: 1,
-            event_type: meter.event_type,
-            aggregation: meter.aggregation,
-            field: meter.field,
-            filters: meter.filters,
-            dimensions: meter.dimensions,
-            unit: meter.unit,
-            created_at: DateTime::UNIX_EPOCH,
-        };
+        let key = meter.key.clone();
+        let definition = meter.defined(1, DateTime::UNIX_EPOCH);
         let found = definition.validate().err().into_iter().flatten();
         faults.extend(found.map(|fault| FieldError { field: format!("/meters/{index}{}", fault.field), ..fault }));
-        if defined.insert(meter.key, definition).is_some() {
+        if defined.insert(key, definition).is_some() {
             faults.push(twice(format!("/meters/{index}/key")));
         }
     }

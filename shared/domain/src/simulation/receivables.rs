@@ -50,6 +50,8 @@ pub(super) struct Receivables {
     credit: BTreeMap<(TenantId, Currency), Money>,
     /// Suspensions and resumptions, in their order.
     states: Vec<TenantStateView>,
+    /// The steps of looking once at every invoice, its policy and what was paid of it.
+    weight: usize,
 }
 
 struct Receivable {
@@ -67,18 +69,25 @@ impl Receivables {
         self.take_credit(&JournalEvent::InvoiceFinalized(invoice.as_ref().clone()))?;
         self.by_number.insert(invoice.number.clone().unwrap_or_default(), self.list.len());
         let policy = terms.dunning.unwrap_or_default();
+        self.weight += 1 + policy.steps.len();
         self.list.push(Receivable { invoice: invoice.clone(), state, policy, steps: Vec::new(), notes: Vec::new() });
         Ok(())
+    }
+
+    /// The steps of looking once at all of it.
+    pub fn weight(&self) -> usize {
+        self.weight
     }
 
     /// When the next step is reached or the next suspension begins, if nothing happens until then.
     /// What lies past the end of the calendar is never reached.
     pub fn next_at(&self) -> Option<DateTime<Utc>> {
         let mut next: Option<DateTime<Utc>> = None;
+        let suspended = self.suspended();
         for it in &self.list {
             let known = |name: &str| it.steps.iter().any(|step| step.step == name);
             let step = next_step_at(&it.state, &it.policy, known).ok().flatten();
-            let is_served = self.suspended_by(&it.state.tenant).is_none();
+            let is_served = !suspended.contains_key(&it.state.tenant);
             let suspension = if is_served { it.suspends_from().ok().flatten() } else { None };
             next = next.into_iter().chain(step).chain(suspension).min();
         }
@@ -94,9 +103,7 @@ impl Receivables {
                 }
             }
         }
-        let mut tenants: Vec<TenantId> = self.list.iter().map(|it| it.state.tenant.clone()).collect();
-        tenants.dedup();
-        tenants.iter().try_for_each(|tenant| self.judge(tenant, at))
+        self.judge(|_| true, at)
     }
 
     /// One command about an invoice. Answers the number of an invoice that was voided.
@@ -212,8 +219,9 @@ impl Receivables {
             receivable.notes.push(note.clone());
             self.notes.push(note);
         }
+        self.weight += 1;
         let tenant = self.list[index].state.tenant.clone();
-        self.judge(&tenant, at).map_err(|error| refused(&error))
+        self.judge(|it| *it == tenant, at).map_err(|error| refused(&error))
     }
 
     fn take_credit(&mut self, event: &JournalEvent) -> Result<(), MoneyError> {
@@ -225,36 +233,46 @@ impl Receivables {
         Ok(())
     }
 
-    /// Suspends a tenant that dunning suspends, and resumes it when nothing does any more.
-    fn judge(&mut self, tenant: &TenantId, at: DateTime<Utc>) -> Result<(), PeriodError> {
-        let mut cause = None;
-        for it in self.list.iter().filter(|it| it.state.tenant == *tenant) {
-            if it.suspends_from()?.is_some_and(|from| from <= at) {
-                cause = Some(it.invoice.id.clone());
-                break;
+    /// Suspends the tenants that dunning suspends, and resumes those that nothing suspends any more.
+    fn judge(&mut self, whom: impl Fn(&TenantId) -> bool, at: DateTime<Utc>) -> Result<(), PeriodError> {
+        let mut causes: HashMap<&TenantId, Option<&InvoiceId>> = HashMap::new();
+        let mut in_order = Vec::new();
+        for it in self.list.iter().filter(|it| whom(&it.state.tenant)) {
+            let cause = causes.entry(&it.state.tenant).or_insert_with(|| {
+                in_order.push(&it.state.tenant);
+                None
+            });
+            if cause.is_none() && it.suspends_from()?.is_some_and(|from| from <= at) {
+                *cause = Some(&it.invoice.id);
             }
         }
-        let state = match (self.suspended_by(tenant), cause) {
-            (None, Some(invoice_id)) => (TenantState::Suspended, invoice_id),
-            (Some(invoice_id), None) => (TenantState::Active, invoice_id.clone()),
-            _ => return Ok(()),
-        };
-        let (state, invoice_id) = state;
-        self.states.push(TenantStateView {
-            tenant: tenant.clone(),
-            state,
-            cause: StateCause::Dunning { invoice_id },
-            at,
-        });
+        let suspended = self.suspended();
+        let mut changed = Vec::new();
+        for tenant in in_order {
+            let (state, invoice_id) = match (suspended.get(tenant), causes.get(tenant).copied().flatten()) {
+                (None, Some(invoice_id)) => (TenantState::Suspended, invoice_id),
+                (Some(invoice_id), None) => (TenantState::Active, *invoice_id),
+                _ => continue,
+            };
+            let cause = StateCause::Dunning { invoice_id: invoice_id.clone() };
+            changed.push(TenantStateView { tenant: tenant.clone(), state, cause, at });
+        }
+        self.states.extend(changed);
         Ok(())
     }
 
-    fn suspended_by(&self, tenant: &TenantId) -> Option<&InvoiceId> {
-        let last = self.states.iter().rev().find(|it| it.tenant == *tenant)?;
-        match (last.state, &last.cause) {
-            (TenantState::Suspended, StateCause::Dunning { invoice_id }) => Some(invoice_id),
-            _ => None,
+    /// The tenants that are suspended, and for which invoice.
+    fn suspended(&self) -> HashMap<&TenantId, &InvoiceId> {
+        let mut suspended = HashMap::new();
+        for it in &self.states {
+            match (it.state, &it.cause) {
+                (TenantState::Suspended, StateCause::Dunning { invoice_id }) => {
+                    suspended.insert(&it.tenant, invoice_id);
+                }
+                _ => drop(suspended.remove(&it.tenant)),
+            }
         }
+        suspended
     }
 }
 

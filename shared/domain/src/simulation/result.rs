@@ -1,5 +1,6 @@
 //! What a simulation answers: `schemas/simulation-result.v1.schema.json`. Same document, same bytes.
 
+use crate::charge::ChargeState;
 use crate::credit::{GrantState, LedgerTransaction, TopUpOrder, Units, Wallet};
 use crate::credit_note::CreditNote;
 use crate::dunning::DunningStepReached;
@@ -53,6 +54,9 @@ pub struct View {
     /// In the document's order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub wallets: Vec<WalletView>,
+    /// One-off charges, in the order in which they were added.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub charges: Vec<ChargeState>,
 }
 
 /// A wallet, and how it came to what it holds.

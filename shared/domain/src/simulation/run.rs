@@ -3,11 +3,14 @@
 
 use super::SimulationDocument;
 use super::changes::resolved;
+use super::charges::Charges;
 use super::course::{Course, at_command};
 use super::document::{StartInput, TimelineEntry};
 use super::prepare::Prepared;
 use super::receivables::Receivables;
 use super::wallets::{Ending, Wallets};
+use super::work::Exhausted;
+use crate::charge::Charge;
 use crate::credit::CreditError;
 use crate::error::FieldError;
 use crate::id::{InvoiceId, SubscriptionId, TenantId};
@@ -32,7 +35,7 @@ enum Next {
 
 pub(super) struct Simulation<'p> {
     pub prepared: &'p Prepared,
-    document: &'p SimulationDocument,
+    pub document: &'p SimulationDocument,
     /// In the order in which they were started.
     pub courses: Vec<Course<'p>>,
     by_id: HashMap<SubscriptionId, usize>,
@@ -40,11 +43,12 @@ pub(super) struct Simulation<'p> {
     pub wallets: Wallets,
     /// The instant of what happened last.
     now: Option<DateTime<Utc>>,
-    numbers: u64,
+    pub numbers: u64,
     closed: usize,
     /// Commands that are done, in the order of their instants.
     commands_done: usize,
     pub receivables: Receivables,
+    pub charges: Charges,
 }
 
 impl<'p> Simulation<'p> {
@@ -61,12 +65,15 @@ impl<'p> Simulation<'p> {
             closed: 0,
             commands_done: 0,
             receivables: Receivables::default(),
+            charges: Charges::default(),
         }
     }
 
     /// Everything up to an instant, inclusive. To go there in two steps is the same as in one.
     pub fn advance(&mut self, until: DateTime<Utc>) -> Result<(), FieldError> {
-        while let Some((at, next)) = self.next().filter(|(at, _)| *at <= until) {
+        loop {
+            self.look_ahead()?;
+            let Some((at, next)) = self.next().filter(|(at, _)| *at <= until) else { return Ok(()) };
             self.now = Some(at);
             match next {
                 Next::Command(place) => {
@@ -78,7 +85,14 @@ impl<'p> Simulation<'p> {
                 Next::Ending(ending) => self.wallets.end(ending).map_err(|error| at_wallets(&error))?,
             }
         }
-        Ok(())
+    }
+
+    /// Takes the steps of finding what happens next, and of doing it with credits and receivables.
+    fn look_ahead(&self) -> Result<(), FieldError> {
+        let followed = if self.prepared.follows_payments { self.receivables.weight() } else { 0 };
+        let work = &self.prepared.work;
+        let taken = work.scan(self.courses.len() + 2 * self.wallets.weight()).and_then(|()| work.spend(1 + followed));
+        taken.map_err(|exhausted| exhausted.at("/timeline"))
     }
 
     /// What happens next. Of one instant a command is first, then dunning, then what is closed, then the grants that end.
@@ -86,18 +100,48 @@ impl<'p> Simulation<'p> {
         let place = self.prepared.order.get(self.commands_done).copied();
         let command = place.map(|place| (self.document.timeline[place].at, Next::Command(place)));
         let closing = self.next_closing().map(|(index, at)| (at, Next::Closing(index)));
-        let ending = self.wallets.next_ending(self.now, |tenant, expiry| self.is_unbilled(tenant, expiry));
+        let ending = self.wallets.next_ending(self.now, || self.unbilled_from());
         let ending = ending.map(|ending| (ending.at, Next::Ending(ending)));
         let dunning = if self.prepared.follows_payments { self.receivables.next_at() } else { None };
         let dunning = dunning.map(|at| (at, Next::Dunning));
         [command, dunning, closing, ending].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
-    /// Whether something that was due up to an instant waits for its invoice.
-    fn is_unbilled(&self, tenant: &TenantId, until: DateTime<Utc>) -> bool {
-        let of_tenant = self.courses.iter().filter(|course| course.state.tenant == *tenant);
-        let mut next = of_tenant.filter_map(|course| course.next.as_ref());
-        next.any(|next| next.moment.revision == 0 && next.moment.at <= until)
+    /// The course of a subscription.
+    pub fn course(&self, id: &SubscriptionId) -> Option<&Course<'p>> {
+        self.by_id.get(id).map(|index| &self.courses[*index])
+    }
+
+    /// The charges that the draft of a subscription shows: those that no other of its tenant's invoices takes before.
+    pub fn charges_shown(&self, course: &Course<'_>, until: DateTime<Utc>) -> Result<Vec<Charge>, Exhausted> {
+        let key = |course: &Course<'_>| {
+            let next = course.next.as_ref().filter(|next| next.moment.at <= until)?;
+            let id = course.state.id.clone();
+            Some((next.at, next.moment.revision > 0, next.wave, id))
+        };
+        let own = key(course);
+        let mut charges = self.charges.pending_for(course, &self.prepared.work)?;
+        self.prepared.work.spend(charges.len().saturating_mul(self.courses.len()))?;
+        charges.retain(|charge| {
+            let mut others = self
+                .courses
+                .iter()
+                .filter(|other| charge.is_for(&other.state.tenant, &other.state.id, other.state.currency));
+            !others.any(|other| key(other).is_some_and(|other| own.as_ref().is_some_and(|own| other < *own)))
+        });
+        Ok(charges)
+    }
+
+    /// By tenant the first moment that waits for its invoice.
+    fn unbilled_from(&self) -> HashMap<&TenantId, DateTime<Utc>> {
+        let mut first: HashMap<&TenantId, DateTime<Utc>> = HashMap::new();
+        for course in &self.courses {
+            if let Some(next) = course.next.as_ref().filter(|next| next.moment.revision == 0) {
+                let known = first.entry(&course.state.tenant).or_insert(next.moment.at);
+                *known = next.moment.at.min(*known);
+            }
+        }
+        first
     }
 
     /// The course whose moment is closed next. Of one instant: wave by wave, by tenant and subscription, then corrections.
@@ -118,7 +162,11 @@ impl<'p> Simulation<'p> {
             let reason = format!("the document has more than {MAX_MOMENTS} bill moments");
             return Err(course.refused(format!("{reason}; {way_out}")));
         }
-        let issued = course.close(&mut self.numbers, &mut self.wallets)?;
+        let charges = self.charges.pending_for(course, &self.prepared.work).map_err(|error| course.refused(error))?;
+        let issued = course.close(&mut self.numbers, &mut self.wallets, &charges)?;
+        if let Some(invoice) = &issued {
+            self.charges.issued(invoice, invoice.finalized_at.unwrap_or_default());
+        }
         if let Some(invoice) = issued.as_ref().filter(|_| self.prepared.follows_payments) {
             let (terms, course) = (course.terms(), &*course);
             self.receivables.issued(invoice, terms).map_err(|error| course.refused(error))?;
@@ -164,17 +212,24 @@ impl<'p> Simulation<'p> {
         if let Some(input) = &entry.top_up {
             self.wallets.top_up(place, input, entry.at)?;
         }
+        if let Some(input) = &entry.add_charges {
+            self.add_charges(place, entry.at, input)?;
+        }
+        if let Some(input) = &entry.withdraw_charge {
+            self.withdraw_charge(place, entry.at, input)?;
+        }
         Ok(())
     }
 
     /// What a voided invoice billed counts as not billed.
     fn forget(&mut self, voided: &InvoiceId) {
-        let Some(subscription) = self.issued.iter().find(|it| it.id == *voided).map(|it| it.subscription.clone())
-        else {
+        let voided = self.issued.iter().find(|it| it.id == *voided);
+        let Some(subscription) = voided.and_then(|it| it.subscription.clone()) else {
             return;
         };
-        let counts = |it: &&Arc<Invoice>| it.subscription == subscription && !self.receivables.is_voided(&it.id);
-        let lines = self.issued.iter().filter(counts).flat_map(|it| &it.lines).map(BilledLine::from).collect();
+        let counts =
+            |it: &&Arc<Invoice>| it.subscription.as_ref() == Some(&subscription) && !self.receivables.is_voided(&it.id);
+        let lines = self.issued.iter().filter(counts).flat_map(|it| BilledLine::of(it)).collect();
         if let Some(index) = self.by_id.get(&subscription) {
             self.courses[*index].lines = lines;
         }

@@ -5,16 +5,17 @@ use super::document::UsageInput;
 use super::entry::{Content, Entry, read};
 use super::held::held;
 use super::prepare::Tenant;
+use super::sums::Sums;
+use super::work::{Exhausted, Work};
 use crate::error::FieldError;
 use crate::event::Identity;
 use crate::id::{MeterKey, TenantId};
 use crate::invoice::UsageFigure;
-use crate::meter::{Aggregation, MeterDefinition, Partial, Reading, digest};
+use crate::meter::{Aggregation, MeterDefinition, Reading, digest};
 use crate::period::Period;
 use crate::plan::Demand;
 use crate::rating::{TransactionSplit, UsageGroup};
 use chrono::{DateTime, Utc};
-use rust_decimal::Decimal;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// The most readings of one document, over all of its meters: each keeps its instants, and meters times events would fill
@@ -46,7 +47,7 @@ pub(super) struct Placed {
     voided: Option<usize>,
     pub reading: Reading,
     /// Whether it is a quantity: already an amount of the meter, and no event.
-    is_quantity: bool,
+    pub is_quantity: bool,
 }
 
 impl UsageLog {
@@ -54,6 +55,7 @@ impl UsageLog {
         usage: Vec<UsageInput>,
         meters: BTreeMap<MeterKey, MeterDefinition>,
         tenants: &BTreeMap<TenantId, Tenant>,
+        work: &Work,
         faults: &mut Vec<FieldError>,
     ) -> Self {
         let mut entries = Vec::with_capacity(usage.len());
@@ -66,14 +68,7 @@ impl UsageLog {
         entries.sort_by_key(|entry| (entry.known_at, entry.place));
         let mut log = Self { entries, by_tenant: BTreeMap::new(), meters };
         log.count_once();
-        if !log.place_all() {
-            let way_out = "send fewer events or fewer meters in one document";
-            faults.push(FieldError::new(
-                "/usage",
-                format!("is read more than {MAX_READINGS} times by its meters"),
-                way_out,
-            ));
-        }
+        faults.extend(log.place_all(work).err());
         log
     }
 
@@ -99,13 +94,17 @@ impl UsageLog {
                 (_, Some(first)) if self.entries[first].body_hash == entry.body_hash => "repeats an event",
                 (_, Some(_)) => "has the identity of an earlier event with other content",
             };
-            self.entries[offset].content = Content::Refused(refusal);
+            self.entries[offset].content = Content::Refused(refusal.into());
         }
     }
 
-    /// Answers whether they fit.
-    fn place_all(&mut self) -> bool {
+    /// Lets every meter read every entry of its type.
+    fn place_all(&mut self, work: &Work) -> Result<(), FieldError> {
         let mut left = MAX_READINGS;
+        let mut by_type: HashMap<&str, Vec<&MeterDefinition>> = HashMap::new();
+        for meter in self.meters.values() {
+            by_type.entry(&meter.event_type).or_default().push(meter);
+        }
         for (offset, entry) in self.entries.iter_mut().enumerate() {
             let placed = |reading, is_quantity| Placed {
                 time: entry.time,
@@ -122,17 +121,30 @@ impl UsageLog {
                     vec![(meter.clone(), placed(reading, true))]
                 }
                 Content::Event(event) => {
-                    let read = self.meters.values().map(|meter| (meter, meter.read(event)));
-                    let read = read.filter(|(_, reading)| matches!(reading, Reading::Value { .. }));
-                    read.map(|(meter, reading)| (meter.key.clone(), placed(reading, false))).collect()
+                    let meters = by_type.get(event.event_type.as_str()).map(Vec::as_slice).unwrap_or_default();
+                    work.spend(1 + meters.len()).map_err(|exhausted| exhausted.at("/usage"))?;
+                    let (mut read, mut unmetered) = (Vec::new(), None);
+                    for meter in meters {
+                        match meter.read(event) {
+                            reading @ Reading::Value { .. } => read.push((meter.key.clone(), placed(reading, false))),
+                            Reading::Unmetered(reason) if unmetered.is_none() => {
+                                unmetered = Some(format!("meter {} cannot read it: {reason}", meter.key));
+                            }
+                            _ => {}
+                        }
+                    }
+                    if read.is_empty() {
+                        let nobody = "no meter of the document is about it";
+                        entry.content = Content::Refused(unmetered.map_or(nobody.into(), Into::into));
+                    }
+                    read
                 }
                 Content::Void { .. } | Content::Refused(_) => Vec::new(),
             };
             if readings.is_empty() {
                 continue;
             }
-            let Some(rest) = left.checked_sub(readings.len()) else { return false };
-            left = rest;
+            left = left.checked_sub(readings.len()).ok_or_else(too_often)?;
             let tenant = self.by_tenant.entry(entry.tenant.clone()).or_default();
             tenant.offsets.push(offset);
             for (meter, placed) in readings {
@@ -149,7 +161,7 @@ impl UsageLog {
                 placed.reach = reach;
             }
         }
-        true
+        Ok(())
     }
 
     /// A void changes what its entry changes: it stands in the log with that one's time and meters.
@@ -158,17 +170,17 @@ impl UsageLog {
             let Content::Void { of: Some(first) } = self.entries[offset].content else { continue };
             self.entries[offset].meters = self.entries[first].meters.clone();
             if let Some(tenant) = self.by_tenant.get_mut(&self.entries[offset].tenant) {
-                let place = tenant.offsets.partition_point(|other| *other < offset);
-                tenant.offsets.insert(place, offset);
+                tenant.offsets.push(offset);
             }
         }
+        self.by_tenant.values_mut().for_each(|tenant| tenant.offsets.sort_unstable());
     }
 
-    /// Why no meter counts an entry; none where one does.
+    /// Why an entry is not counted inside a cut; none where it is.
     pub fn refusal(&self, entry: &Entry, cut: usize) -> Option<String> {
         let void = entry.voided.filter(|void| *void < cut);
         let voided = void.map(|void| format!("it is voided by /usage/{}", self.entries[void].place));
-        voided.or_else(|| entry.refusal(&self.meters))
+        voided.or_else(|| entry.refusal().map(str::to_owned))
     }
 
     /// How many entries are known at an instant.
@@ -185,7 +197,9 @@ impl UsageLog {
         demand: &Demand,
         window: Period,
         cut: usize,
+        work: &Work,
     ) -> Result<UsageFigure, FieldError> {
+        self.spend(tenant, meter, demand, window, work).map_err(|exhausted| exhausted.at("/usage"))?;
         let aggregation = self.meters.get(meter).map_or(Aggregation::Sum, |meter| meter.aggregation);
         let does_not_fit = || {
             let reason = format!("the usage of {meter} from {} to {} does not fit 28 digits", window.start, window.end);
@@ -224,6 +238,24 @@ impl UsageLog {
                 })
                 .collect::<Result<_, FieldError>>()?,
         })
+    }
+
+    /// Takes the steps of a figure: every reading for each thing that is asked of it.
+    fn spend(
+        &self,
+        tenant: &TenantId,
+        meter: &MeterKey,
+        demand: &Demand,
+        window: Period,
+        work: &Work,
+    ) -> Result<(), Exhausted> {
+        let series = self.by_tenant.get(tenant).and_then(|tenant| tenant.by_meter.get(meter));
+        let series = series.map(Vec::as_slice).unwrap_or_default();
+        let ahead = series.partition_point(|placed| placed.time < window.end);
+        let before = series.partition_point(|placed| placed.time < window.start);
+        let reaches_in = before > 0 && series[before - 1].reach > window.start;
+        work.spend(1 + (ahead - before) * (1 + demand.dimensions.len() + demand.splits.len()))?;
+        work.spend(ahead * demand.held.len() + if reaches_in { before } else { 0 })
     }
 
     /// The readings of a window. An error where a span of time crosses a bound of it.
@@ -310,31 +342,7 @@ impl Placed {
     }
 }
 
-/// Events fold as their meter says; quantities are amounts of it already, so that those of a count add to it.
-#[derive(Default)]
-struct Sums {
-    events: Partial,
-    quantities: Partial,
-    identities: u128,
-    bodies: u128,
-}
-
-impl Sums {
-    fn add(&mut self, entry: &Entry, placed: &Placed) {
-        let partial = if placed.is_quantity { &mut self.quantities } else { &mut self.events };
-        partial.add(&placed.reading, placed.time, entry.identity);
-        self.identities = self.identities.wrapping_add(entry.identity.0);
-        self.bodies = self.bodies.wrapping_add(entry.body_hash);
-    }
-
-    /// 0 where the meter has no value for nothing.
-    fn value(&self, aggregation: Aggregation) -> Option<Decimal> {
-        if matches!(aggregation, Aggregation::Count | Aggregation::UniqueCount) {
-            let counted = self.events.value(aggregation).ok()?.unwrap_or_default();
-            return crate::quantity::add(counted, self.quantities.sum?).ok();
-        }
-        let mut all = self.events.clone();
-        all.merge(&self.quantities);
-        Some(all.value(aggregation).ok()?.unwrap_or_default())
-    }
+fn too_often() -> FieldError {
+    let reason = format!("is read more than {MAX_READINGS} times by its meters");
+    FieldError::new("/usage", reason, "send fewer events or fewer meters in one document")
 }

@@ -1,14 +1,15 @@
 //! How everything stands at an instant. Looking changes nothing.
 
 use super::course::{Closing, Course};
-use super::entry::Content;
+use super::entry::{Content, Entry};
 use super::result::{NextMoment, PeriodState, PeriodView, SubscriptionView, Totals, UnbilledUsage, Used, View};
 use super::run::Simulation;
 use super::wallets::Wallets;
 use crate::error::FieldError;
 use crate::id::{MeterKey, TenantId};
-use crate::invoice::{Invoice, UsageFigure};
+use crate::invoice::{BilledLine, Invoice, UsageFigure};
 use crate::money::{Currency, Money, MoneyError};
+use crate::period::Period;
 use crate::subscription::{Progress, ServedPeriod, UsageNeed, bill_moments, next_moment};
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
@@ -17,17 +18,18 @@ use std::collections::BTreeMap;
 /// The state at `as_of`, to which the simulation has advanced.
 pub(super) fn view(simulation: &Simulation<'_>, as_of: DateTime<Utc>) -> Result<View, FieldError> {
     let cut = simulation.prepared.log.cut(as_of);
+    simulation.prepared.work.scan(simulation.wallets.movements()).map_err(|exhausted| exhausted.at("/as_of"))?;
     let (mut subscriptions, mut drafts) = (Vec::with_capacity(simulation.courses.len()), Vec::new());
     let mut wallets = simulation.wallets.clone();
     for course in &simulation.courses {
         subscriptions.push(subscription(simulation, course, as_of, cut)?);
-        let draft = draft(course, as_of)?.filter(|draft| draft.is_owed(&simulation.prepared.settings));
+        let draft = draft(simulation, course, as_of)?.filter(|draft| draft.is_owed(&simulation.prepared.settings));
         drafts.extend(draft.map(|draft| shown(course, draft, &mut wallets, as_of)).transpose()?);
     }
     let invoices = simulation.issued.clone();
     let totals = totals(invoices.iter().map(AsRef::as_ref), &drafts)
         .map_err(|error| FieldError::new("", error.to_string(), "simulate fewer subscriptions in one document"))?;
-    let (unbilled_usage, wallets) = (unbilled(simulation, cut), simulation.wallets.views(as_of));
+    let (unbilled_usage, wallets) = (unbilled(simulation, cut)?, simulation.wallets.views(as_of));
     let receivables = &simulation.receivables;
     Ok(View {
         as_of,
@@ -41,6 +43,7 @@ pub(super) fn view(simulation: &Simulation<'_>, as_of: DateTime<Utc>) -> Result<
         credit_notes: receivables.notes(),
         open_credits: receivables.open_credits(),
         tenant_states: receivables.tenant_states(),
+        charges: simulation.charges.views(),
     })
 }
 
@@ -51,6 +54,7 @@ fn subscription(
     cut: usize,
 ) -> Result<SubscriptionView, FieldError> {
     let mut periods = Vec::with_capacity(course.windows.len() + 1);
+    let lines = Lines::of(course)?;
     for window in &course.windows {
         periods.push(PeriodView {
             full: window.period.full,
@@ -58,7 +62,7 @@ fn subscription(
             state: PeriodState::Closed,
             closed_at: Some(window.closed_at),
             usage: quantities(course, &window.usage)?,
-            billed: billed(course, &window.period)?,
+            billed: lines.billed(&window.period)?,
         });
     }
     for (period, state) in unclosed(simulation, course, as_of)? {
@@ -68,7 +72,7 @@ fn subscription(
             state,
             closed_at: None,
             usage: quantities(course, &course.usage(period.served, cut)?)?,
-            billed: billed(course, &period)?,
+            billed: lines.billed(&period)?,
         });
     }
     Ok(SubscriptionView {
@@ -88,6 +92,7 @@ fn unclosed(
     let refused = |error| course.refused(error);
     let plans = simulation.prepared;
     let waiting = bill_moments(&course.state, plans, course.progress, as_of).map_err(refused)?;
+    course.look(2 * (1 + waiting.len()))?;
     let after = |at| Progress { until: Some(at), changes: course.state.changes.len() };
     let reached = waiting.last().map_or(course.progress, |moment| after(moment.at));
     let mut next = next_moment(&course.state, plans, reached).map_err(refused)?;
@@ -113,17 +118,41 @@ fn quantities(
     Ok(quantities)
 }
 
-/// What issued lines say about a period: those that belong to it.
-fn billed(course: &Course<'_>, period: &ServedPeriod) -> Result<Money, FieldError> {
-    let (own, end) = (course.state.cover(period).map_err(|error| course.refused(error))?, period.full.end);
-    let about = course.lines.iter().filter(|line| own.contains(line.belongs_to) && line.period.end <= end);
-    Money::sum(course.state.currency, about.map(|line| line.amount)).map_err(|error| course.refused(error))
+/// The issued lines of a course, in the order of the instants that they belong to.
+struct Lines<'c, 'p> {
+    course: &'c Course<'p>,
+    in_order: Vec<&'c BilledLine>,
+}
+
+impl<'c, 'p> Lines<'c, 'p> {
+    fn of(course: &'c Course<'p>) -> Result<Self, FieldError> {
+        course.spend(course.lines.len())?;
+        let mut in_order: Vec<&BilledLine> = course.lines.iter().collect();
+        in_order.sort_by_key(|line| line.belongs_to);
+        Ok(Self { course, in_order })
+    }
+
+    /// What they say about a period: those that belong to it.
+    fn billed(&self, period: &ServedPeriod) -> Result<Money, FieldError> {
+        let state = &self.course.state;
+        self.course.look(1)?;
+        let (own, end) = (state.cover(period).map_err(|error| self.course.refused(error))?, period.full.end);
+        let first = self.in_order.partition_point(|line| line.belongs_to < own.start);
+        let about = self.in_order[first..].iter().take_while(|line| own.contains(line.belongs_to));
+        let about = about.filter(|line| line.period.end <= end).map(|line| line.amount);
+        Money::sum(state.currency, about).map_err(|error| self.course.refused(error))
+    }
 }
 
 /// What the moment that waits would be invoiced. Of several that wait only the first is drafted, as for real.
-fn draft(course: &Course<'_>, as_of: DateTime<Utc>) -> Result<Option<Invoice>, FieldError> {
+fn draft(
+    simulation: &Simulation<'_>,
+    course: &Course<'_>,
+    as_of: DateTime<Utc>,
+) -> Result<Option<Invoice>, FieldError> {
     let waits = course.next.as_ref().filter(|next| next.moment.revision == 0 && next.moment.at <= as_of);
-    waits.map(|next| Ok(course.draft(&next.moment, as_of)?.invoice)).transpose()
+    let charges = simulation.charges_shown(course, as_of).map_err(|error| course.refused(error))?;
+    waits.map(|next| Ok(course.draft(&next.moment, as_of, &charges)?.invoice)).transpose()
 }
 
 /// A draft shows what the wallets would pay, one after the other, and takes nothing: the copies are thrown away.
@@ -161,23 +190,56 @@ fn totals<'a>(invoices: impl Iterator<Item = &'a Invoice>, drafts: &[Invoice]) -
 }
 
 /// Known usage that no subscription pays for.
-fn unbilled(simulation: &Simulation<'_>, cut: usize) -> Vec<UnbilledUsage> {
+fn unbilled(simulation: &Simulation<'_>, cut: usize) -> Result<Vec<UnbilledUsage>, FieldError> {
     let log = &simulation.prepared.log;
-    let mut courses: BTreeMap<&TenantId, Vec<&Course<'_>>> = BTreeMap::new();
-    for course in &simulation.courses {
-        courses.entry(&course.state.tenant).or_default().push(course);
+    let known = &log.entries[..cut];
+    if known.is_empty() {
+        return Ok(Vec::new());
     }
+    simulation.prepared.work.spend(cut).map_err(|exhausted| exhausted.at("/as_of"))?;
+    let paid = paid(simulation)?;
+    let pays = |entry: &Entry| {
+        let of_tenant = paid.get(&entry.tenant);
+        of_tenant.is_some_and(|of_tenant| {
+            let mut times = entry.meters.iter().filter_map(|meter| of_tenant.get(meter));
+            times.any(|times| within(times, entry.time))
+        })
+    };
     let mut unbilled = Vec::new();
-    for entry in &log.entries[..cut] {
-        let pays = |course: &&Course<'_>| course.state.is_active(entry.time) && course.pays(&entry.meters, entry.time);
-        if matches!(entry.content, Content::Void { of: Some(_) }) {
-            continue;
-        }
-        let reason = log.refusal(entry, cut).or_else(|| {
-            let nobody = || "no subscription of the tenant bills it at that time".to_owned();
-            (!courses.get(&entry.tenant).is_some_and(|courses| courses.iter().any(pays))).then(nobody)
-        });
+    for entry in known.iter().filter(|entry| !matches!(entry.content, Content::Void { of: Some(_) })) {
+        let nobody = || "no subscription of the tenant bills it at that time".to_owned();
+        let reason = log.refusal(entry, cut).or_else(|| (!pays(entry)).then(nobody));
         unbilled.extend(reason.map(|reason| UnbilledUsage { usage: format!("/usage/{}", entry.place), reason }));
     }
-    unbilled
+    Ok(unbilled)
+}
+
+/// By tenant and meter the times in which a subscription pays, in order and without overlap.
+type Paid<'s> = BTreeMap<&'s TenantId, BTreeMap<MeterKey, Vec<Period>>>;
+
+fn paid<'s>(simulation: &'s Simulation<'_>) -> Result<Paid<'s>, FieldError> {
+    let mut paid = Paid::new();
+    for course in &simulation.courses {
+        let of_tenant = paid.entry(&course.state.tenant).or_default();
+        for need in course.pays_in()? {
+            of_tenant.entry(need.meter).or_default().push(need.window);
+        }
+    }
+    for times in paid.values_mut().flat_map(BTreeMap::values_mut) {
+        times.sort_unstable_by_key(|time| time.start);
+        let mut joined: Vec<Period> = Vec::with_capacity(times.len());
+        for time in times.drain(..) {
+            match joined.last_mut() {
+                Some(last) if time.start <= last.end => last.end = last.end.max(time.end),
+                _ => joined.push(time),
+            }
+        }
+        *times = joined;
+    }
+    Ok(paid)
+}
+
+fn within(times: &[Period], instant: DateTime<Utc>) -> bool {
+    let after = times.partition_point(|time| time.start <= instant);
+    after > 0 && times[after - 1].contains(instant)
 }

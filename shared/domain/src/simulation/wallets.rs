@@ -14,7 +14,8 @@ use crate::id::{GrantId, TenantId, WalletId};
 use crate::invoice::Invoice;
 use crate::journal::JournalEvent;
 use chrono::{DateTime, Utc};
-use std::collections::BTreeMap;
+use std::cell::LazyCell;
+use std::collections::{BTreeMap, HashMap};
 
 /// The most wallets of one document.
 pub const MAX_WALLETS: usize = 1000;
@@ -158,14 +159,28 @@ impl Wallets {
         Ok(())
     }
 
+    /// How much has to be looked through to find one grant.
+    pub fn weight(&self) -> usize {
+        self.states.iter().map(|state| 1 + state.grants.len()).sum()
+    }
+
+    /// How many movements there were.
+    pub fn movements(&self) -> usize {
+        self.ledgers.iter().map(Vec::len).sum()
+    }
+
     /// The grant that ends next: at its expiry, or, where something of its tenant that it may pay is not billed by then, as
-    /// soon as that is.
-    pub fn next_ending(
+    /// soon as that is. `unbilled_from` is asked once, if at all: by tenant the first moment that is not billed.
+    pub fn next_ending<'t>(
         &self,
         now: Option<DateTime<Utc>>,
-        waits: impl Fn(&TenantId, DateTime<Utc>) -> bool,
+        unbilled_from: impl FnOnce() -> HashMap<&'t TenantId, DateTime<Utc>>,
     ) -> Option<Ending> {
         let mut first: Option<Ending> = None;
+        let unbilled_from = LazyCell::new(unbilled_from);
+        let waits = |tenant: &TenantId, expiry| {
+            unbilled_from.get(tenant).is_some_and(|moment: &DateTime<Utc>| *moment <= expiry)
+        };
         for (wallet, state) in self.states.iter().enumerate() {
             for (grant, held) in state.grants.iter().enumerate().filter(|(_, held)| held.remaining.is_positive()) {
                 let Some(expiry) = held.grant.expires_at else { continue };

@@ -110,7 +110,7 @@ pub struct OverridePrice {
     pub add_on: Option<AddOnKey>,
     pub price: PriceKey,
     /// Absent: the plan's again.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::objects::optional_tagged")]
     pub model: Option<PriceModel>,
     #[serde(default)]
     pub effective_at: EffectiveAt,

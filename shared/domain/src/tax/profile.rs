@@ -10,16 +10,20 @@ use serde::{Deserialize, Serialize};
 
 const MAX_EXEMPTIONS: usize = 20;
 
-/// A customer as the tax office sees it, from a day on. It holds no personal data: the tax id stands with the party, which can
-/// be erased.
+/// A customer as the tax office sees it, from a day on. It holds no personal data: that there is a tax id, not
+/// which one; the id stands with the party, which can be erased.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TaxProfile {
     pub jurisdiction: Jurisdiction,
-    /// Whether, as a business, it owes the tax of a supply from another country of the union itself; only with a tax id on
-    /// its printed address.
+    /// Whether, as a business, it owes the tax of a supply from another country of the union itself; only where it is
+    /// registered for tax.
     #[serde(default = "reverse_charge", skip_serializing_if = "is_reverse_charge")]
     pub reverse_charge: bool,
+    /// Whether it is registered for tax in these days, that is, has a tax id. Whether its printed address has one when the
+    /// document is made, where absent: say it, so that a later change of the address says nothing about earlier days.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registered: Option<bool>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exemptions: Vec<Exemption>,
     /// The first day; from the beginning when absent. A line is taxed by the profile of its tax point.
@@ -71,7 +75,7 @@ impl TaxProfile {
     pub fn of_party(party: &Party) -> Option<Self> {
         let country = party.country.clone()?;
         let jurisdiction = Jurisdiction { country, region: None };
-        Some(Self { jurisdiction, reverse_charge: false, exemptions: Vec::new(), valid_from: None })
+        Some(Self { jurisdiction, reverse_charge: false, registered: None, exemptions: Vec::new(), valid_from: None })
     }
 
     /// Every fault, each with its pointer.

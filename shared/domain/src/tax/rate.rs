@@ -11,8 +11,11 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub struct TaxRate {
     /// Of the tax, as the invoice prints it, for example `VAT`. Of the rates with one name the most specific applies; rates
-    /// with different names add up.
+    /// with different names add up, unless one replaces the other.
     pub name: String,
+    /// Names of other taxes that are not charged where this one is: the HST of Ontario replaces the GST of Canada.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaces: Vec<String>,
     pub jurisdiction: Jurisdiction,
     /// The products it is for; every product without a rate of its own when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -6,9 +6,11 @@ use crate::error::FieldError;
 use crate::plan::validate::Faults;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 const MAX_RATES: usize = 2000;
 const MAX_COUNTRIES: usize = 300;
+const MAX_REPLACED: usize = 20;
 const MAX_RATE_DECIMALS: u32 = 6;
 
 /// Everything that the seller charges tax by.
@@ -63,15 +65,25 @@ impl TaxSettings {
         let mut rates = faults.below("rates");
         rates.require(self.rates.len() <= MAX_RATES, "is too long", &format!("send at most {MAX_RATES}"));
         if self.rates.len() <= MAX_RATES {
-            self.rates.iter().enumerate().for_each(|(index, rate)| self.validate_rate(index, rate, &mut rates));
+            let names: BTreeSet<&str> = self.rates.iter().map(|rate| rate.name.as_str()).collect();
+            let all = self.rates.iter().enumerate();
+            all.for_each(|(index, rate)| self.validate_rate(index, rate, &names, &mut rates));
         }
         found
     }
 
-    fn validate_rate(&self, index: usize, rate: &TaxRate, rates: &mut Faults<'_>) {
+    fn validate_rate(&self, index: usize, rate: &TaxRate, names: &BTreeSet<&str>, rates: &mut Faults<'_>) {
         let mut faults = rates.below(index);
         faults.below("name").line_of_text(&rate.name);
         check_place(&rate.jurisdiction, &mut faults.below("jurisdiction"));
+        let mut replaces = faults.below("replaces");
+        let is_short = rate.replaces.len() <= MAX_REPLACED;
+        replaces.require(is_short, "is too long", &format!("name at most {MAX_REPLACED} taxes"));
+        for (index, name) in rate.replaces.iter().enumerate().take(MAX_REPLACED) {
+            let is_other = name != &rate.name && names.contains(name.as_str());
+            let way_out = "write the name of another tax among the rates, as it is written there";
+            replaces.below(index).require(is_other, "is not another tax", way_out);
+        }
         let percent = rate.rate_percent.normalize();
         faults.below("rate_percent").require(
             percent >= Decimal::ZERO && percent < Decimal::ONE_THOUSAND && percent.scale() <= MAX_RATE_DECIMALS,

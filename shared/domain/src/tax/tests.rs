@@ -95,6 +95,40 @@ fn a_business_in_another_country_of_the_union_owes_the_tax_itself() {
 }
 
 #[test]
+fn whether_a_customer_is_registered_is_what_its_profile_of_the_day_says() {
+    let since_march = |before: Value| {
+        json!([
+            {"jurisdiction": {"country": "FR"}, "registered": before},
+            {"jurisdiction": {"country": "FR"}, "registered": true, "valid_from": "2024-03-01"}
+        ])
+    };
+    check(since_march(json!(false)), "", "2024-02-29", "VAT 19 DE");
+    check(since_march(json!(false)), "", "2024-03-01", "ReverseCharge in FR");
+    // What the printed address says today counts only where the profile is silent.
+    let silent = json!({"jurisdiction": {"country": "FR"}, "tax_id": "X1"});
+    check(silent, "", "2024-02-29", "ReverseCharge in FR");
+    let lost = json!({"jurisdiction": {"country": "FR"}, "tax_id": "X1", "registered": false});
+    check(lost, "", "2024-02-29", "VAT 19 DE");
+}
+
+#[test]
+fn a_tax_stands_in_for_those_that_it_replaces() {
+    let mut value = serde_json::to_value(settings()).unwrap();
+    value["rates"][7]["replaces"] = json!(["VAT"]);
+    let settings: TaxSettings = serde_json::from_value(value.clone()).unwrap();
+    assert_eq!(settings.validate(), []);
+    let profile: TaxProfile =
+        serde_json::from_value(json!({"jurisdiction": {"country": "ES", "region": "CN"}})).unwrap();
+    let found = treatment(&settings, &[profile], false, None, day("2024-01-31")).unwrap();
+    assert_eq!(found, Treatment::Taxed(vec![&settings.rates[7]]));
+    for wrong in ["IGIC", "Levy"] {
+        value["rates"][7]["replaces"] = json!([wrong]);
+        let faults = serde_json::from_value::<TaxSettings>(value.clone()).unwrap().validate();
+        assert_eq!(faults[0].field, "/rates/7/replaces/0");
+    }
+}
+
+#[test]
 fn an_exemption_covers_its_products_and_days() {
     let exempt = |category: Value| {
         json!({"jurisdiction": {"country": "DE"}, "exemptions": [

@@ -41,8 +41,8 @@ pub struct NoTaxRate {
     pub day: NaiveDate,
 }
 
-/// How a line is taxed whose tax point is `day`; `has_tax_id` tells whether the customer's printed address has one. An exemption first, then reverse charge, then the rates of the customer's
-/// place. A customer in the union whose country has no rates is taxed where the seller is (Directive 2006/112/EC, article
+/// How a line is taxed whose tax point is `day`; `has_tax_id` tells whether the customer's printed address has one, for profiles
+/// that do not say. An exemption first, then reverse charge, then the rates of the customer's place. A customer in the union whose country has no rates is taxed where the seller is (Directive 2006/112/EC, article
 /// 59c: the seller is below the threshold, or would have registered there); one outside is not taxed.
 pub fn treatment<'a>(
     settings: &'a TaxSettings,
@@ -60,7 +60,8 @@ pub fn treatment<'a>(
     }
     let is_abroad = place.country != settings.seller.country;
     let is_in_union = settings.is_in_union(&place.country) && settings.is_in_union(&settings.seller.country);
-    let owes_itself = has_tax_id && profile.is_some_and(|profile| profile.reverse_charge);
+    let is_business = |profile: &TaxProfile| profile.reverse_charge && profile.registered.unwrap_or(has_tax_id);
+    let owes_itself = profile.is_some_and(is_business);
     if is_abroad && is_in_union && owes_itself {
         return untaxed(UntaxedReason::ReverseCharge);
     }
@@ -76,7 +77,7 @@ pub fn treatment<'a>(
     Ok(Treatment::Taxed(rates))
 }
 
-/// Of each tax the rate that is meant most narrowly.
+/// Of each tax the rate that is meant most narrowly; without the taxes that another one stands in for.
 fn rates<'a>(
     settings: &'a TaxSettings,
     place: &Jurisdiction,
@@ -90,5 +91,8 @@ fn rates<'a>(
             *best = rate;
         }
     }
-    by_name.into_values().collect()
+    let mut rates: Vec<&TaxRate> = by_name.into_values().collect();
+    let replaced: Vec<&String> = rates.iter().flat_map(|rate| &rate.replaces).collect();
+    rates.retain(|rate| !replaced.contains(&&rate.name));
+    rates
 }

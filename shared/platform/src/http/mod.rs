@@ -10,6 +10,6 @@ mod telemetry;
 pub use caller::{Caller, TenantContext, authenticate};
 pub use idempotency::{Request as IdempotentRequest, expire as expire_idempotency_keys, idempotent};
 pub use page::{Cursor, Page, PageQuery};
-pub use problem::{Json, Path, Problem, Query};
+pub use problem::{Json, Path, Problem, Query, read_json};
 pub use record::record;
 pub use telemetry::measure;

@@ -1,12 +1,15 @@
 //! Problem details for HTTP APIs (RFC 9457), and extractors that answer with them.
 
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
-use axum::extract::{FromRequest, FromRequestParts};
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 use std::time::Duration;
 use talea_domain::error::FieldError;
+use talea_domain::objects::from_text;
 
 /// An error as the caller sees it: `application/problem+json`.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
@@ -127,10 +130,29 @@ impl IntoResponse for Problem {
     }
 }
 
-/// `axum::Json` whose refusal is a [`Problem`].
-#[derive(FromRequest)]
-#[from_request(via(axum::Json), rejection(Problem))]
+/// `axum::Json` whose refusal is a [`Problem`], and in which no array is an object.
 pub struct Json<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let axum::Json(text) = axum::Json::<Box<RawValue>>::from_request(request, state).await?;
+        Ok(Self(read_json(text.get())?))
+    }
+}
+
+/// Reads a JSON object; a fault is told by its JSON pointer.
+pub fn read_json<T: DeserializeOwned>(text: &str) -> Result<T, FieldError> {
+    let way_out = "send the JSON document that the OpenAPI page describes";
+    if !text.trim_start().starts_with('{') {
+        return Err(FieldError::new("", "is not a JSON object", way_out));
+    }
+    from_text(text).map_err(|fault| match fault.reason.split_once("; ") {
+        Some((reason, way_out)) if fault.is_json => FieldError::new(fault.place, reason, way_out),
+        _ => FieldError::new(fault.place, fault.reason, way_out),
+    })
+}
 
 impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
@@ -168,5 +190,38 @@ impl From<PathRejection> for Problem {
 impl From<QueryRejection> for Problem {
     fn from(rejection: QueryRejection) -> Self {
         FieldError::new("query", rejection.body_text(), "see the parameters on the OpenAPI page").into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, serde::Deserialize)]
+    struct Order {
+        #[serde(default)]
+        lines: Vec<Line>,
+    }
+
+    #[derive(Debug, serde::Deserialize)]
+    struct Line {
+        #[serde(default)]
+        amount: u32,
+    }
+
+    fn check(text: &str, field: &str, reason: &str) {
+        let error = read_json::<Order>(text).expect_err(text);
+        assert_eq!(error.field, field, "{error}");
+        assert!(error.reason.contains(reason), "{error}");
+    }
+
+    #[test]
+    fn a_fault_of_a_body_is_told_by_its_place() {
+        assert_eq!(read_json::<Order>("{\"lines\": [{\"amount\": 3}]}").expect("sound").lines[0].amount, 3);
+        check("[]", "", "not a JSON object");
+        check("[[]]", "", "not a JSON object");
+        check("{\"lines\": [[]]}", "/lines/0", "invalid type: sequence");
+        check("{\"lines\": [{}, [3]]}", "/lines/1", "invalid type: sequence");
+        check("{\"lines\": [{\"amount\": \"3\"}]}", "/lines/0/amount", "invalid type: string");
     }
 }

@@ -96,6 +96,7 @@ pub const TABLES: &[Table] = &[
     tenant("credit_notes", Export::Rows, RETAINED),
     tenant("dunning_steps", Export::Rows, RETAINED),
     tenant("billing_terms", Export::Rows, NO_PERSONAL_DATA),
+    tenant("charges", Export::Rows, RETAINED),
     tenant("wallets", Export::Rows, NO_PERSONAL_DATA),
     tenant("credit_grants", Export::Rows, NO_PERSONAL_DATA),
     tenant("credit_orders", Export::Rows, NO_PERSONAL_DATA),

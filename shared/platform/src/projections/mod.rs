@@ -5,6 +5,7 @@
 
 mod api_keys;
 mod catalogue;
+mod charges;
 mod credit_notes;
 mod credits;
 mod dunning;
@@ -26,7 +27,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 /// The tables that follow from the journal alone.
-pub const TABLES: [&str; 28] = [
+pub const TABLES: [&str; 29] = [
     "tenants",
     "meters",
     "plan_versions",
@@ -55,6 +56,7 @@ pub const TABLES: [&str; 28] = [
     "coupon_redemptions",
     "tax_settings",
     "tax_profiles",
+    "charges",
 ];
 
 /// Projects decisions, given in the order of their positions.
@@ -71,6 +73,7 @@ pub async fn project(connection: &mut PgConnection, recorded: &[Recorded]) -> Re
     credit_notes::project(connection, recorded).await?;
     dunning::project(connection, recorded).await?;
     credits::project(connection, recorded).await?;
+    charges::project(connection, recorded).await?;
     Ok(())
 }
 

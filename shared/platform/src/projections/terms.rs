@@ -110,8 +110,11 @@ async fn used(connection: &mut PgConnection, recorded: &[Recorded]) -> Result<()
             continue;
         };
         let wrong = |error: talea_domain::money::MoneyError| DatabaseError::Decision(error.to_string());
+        let Some(subscription) = &invoice.subscription else {
+            continue;
+        };
         for (coupon, redemption) in redemptions(invoice).map_err(wrong)? {
-            let (tenant, subscription) = (invoice.tenant.as_str(), invoice.subscription.as_str());
+            let (tenant, subscription) = (invoice.tenant.as_str(), subscription.as_str());
             let key = (tenant, subscription, coupon.to_string(), redemption.billed_at);
             let used = uses.entry(key).or_insert((Money::zero(invoice.currency), 0));
             *used = (used.0.checked_add(redemption.given).map_err(wrong)?, decision.position);

@@ -153,3 +153,39 @@ impl NewGrant {
         Self { expires_at: Some(day(until)), ..self }
     }
 }
+
+#[test]
+fn a_wallet_for_all_leaves_to_others_what_only_they_can_pay_and_no_more() {
+    // Two grants could pay a little of `a`, and one all of `b`: whoever counts heads pays `b` from the general wallet, and
+    // eight dollars are due although the credits are there.
+    let general = empty(wallet("w", MONEY, &[])).with(paid("general", "10").with_priority(1));
+    let of_a = empty(wallet("x", MONEY, &["a"])).with(paid("first", "1")).with(paid("second", "1"));
+    let of_b = empty(wallet("y", MONEY, &["b"])).with(paid("third", "10"));
+    let rows = [("general", 1000), ("first", 100), ("second", 100), ("third", 800)];
+    check(&mut [general, of_a, of_b], &[("a", 1000), ("b", 1000)], &rows, 0);
+}
+
+#[test]
+fn the_last_unit_takes_what_is_left_of_the_cost() {
+    // A cent for three credits: two thirds of it are one cent, and nothing is left for the last one.
+    let sold = NewGrant { cost: Some(usd(1)), ..paid("g", "3") };
+    let mut wallets = [empty(wallet("w", r#"{"custom":{"name":"credits","rates":{"USD":"1"}}}"#, &[])).with(sold)];
+    let deferred = |wallets: &[WalletState]| wallets[0].grants[0].deferred;
+    check(&mut wallets, &[("a", 100)], &[("g", 100)], 0);
+    assert_eq!(deferred(&wallets), Some(usd(1)));
+    check(&mut wallets, &[("a", 100)], &[("g", 100)], 0);
+    assert_eq!(deferred(&wallets), Some(usd(0)));
+    check(&mut wallets, &[("a", 100)], &[("g", 100)], 0);
+    assert_eq!((deferred(&wallets), wallets[0].remaining("g").as_str()), (Some(usd(0)), "0"));
+}
+
+#[test]
+fn credits_that_were_sold_above_their_worth_balance_too() {
+    let sold = NewGrant { cost: Some(usd(1200)), ..paid("g", "10") };
+    let mut wallets = [empty(wallet("w", MONEY, &[])).with(sold)];
+    let events = check(&mut wallets, &[("a", 1000)], &[("g", 1000)], 0);
+    let expected =
+        ["wallet USD 10", "issued USD -10", "deferred_revenue USD 12", "receivable USD -10", "promotional USD -2"];
+    assert_eq!(booked(&events), expected);
+    movement(&events[0]).unwrap().verify().unwrap();
+}

@@ -44,7 +44,8 @@ fn a_commitment_is_of_its_plans_own_charges_and_share() {
     // Half of November each: the small plan lacks to its 125.00, the large one is over its 105.00.
     let of_plan = |plan: &str| {
         let november = |line: &&InvoiceLine| line.period.end <= at("2023-11-30T23:00:00Z");
-        let lines = ledger.lines.iter().filter(november).filter(|line| line.lineage.plan.as_str() == plan);
+        let lines =
+            ledger.lines.iter().filter(november).filter(|line| line.lineage.plan.as_ref().unwrap().as_str() == plan);
         let of = |kind: Option<LineKind>| -> i64 {
             lines.clone().filter(|line| kind.is_none_or(|kind| line.kind == kind)).map(|line| line.amount.minor).sum()
         };

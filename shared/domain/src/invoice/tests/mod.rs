@@ -80,8 +80,7 @@ impl Account {
         usage: &[(&str, &str)],
         late: &[(Period, &[(&str, &str)])],
     ) -> Result<Invoice, InvoiceError> {
-        let billed: Vec<BilledLine> =
-            self.invoices.iter().flat_map(|invoice| &invoice.lines).map(BilledLine::from).collect();
+        let billed: Vec<BilledLine> = self.invoices.iter().flat_map(BilledLine::of).collect();
         let late = late.iter().flat_map(|(window, usage)| in_window(&figures(usage), *window)).collect();
         assemble(&BillInput {
             subscription: &self.subscription,

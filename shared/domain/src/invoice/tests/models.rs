@@ -40,8 +40,7 @@ fn measured(changes: &[(&str, &str)]) -> BTreeMap<MeterKey, UsageFigure> {
 
 fn bill(account: &mut Account, as_of: &str, late: &[(&str, &str)]) -> Invoice {
     let moment = account.due(as_of).remove(0);
-    let billed: Vec<BilledLine> =
-        account.invoices.iter().flat_map(|invoice| &invoice.lines).map(BilledLine::from).collect();
+    let billed: Vec<BilledLine> = account.invoices.iter().flat_map(BilledLine::of).collect();
     let window = account.invoices.first().map(|invoice| invoice.period);
     let late = window.iter().flat_map(|window| in_window(&measured(late), *window)).collect();
     let invoice = assemble(&BillInput {

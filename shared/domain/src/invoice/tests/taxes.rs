@@ -1,5 +1,6 @@
 //! What must hold for the taxes of any lines.
 
+use super::super::line_tax::sum_by_tax;
 use super::super::taxes::{Taxed, tax};
 use super::*;
 use crate::id::TaxCategory;
@@ -66,7 +67,7 @@ fn charges_and_credits_of_one_rate_are_added_before_they_are_taxed() {
         &[(10_000, 0), (-2_000, 0)],
         &["Levy 0.5 on 8000 = 40: 1:50 2:-10", "VAT 19 on 8000 = 1520: 1:1900 2:-380"],
     );
-    check(false, &[(-50, 0)], &["Levy 0.5 on -50 = 0:", "VAT 19 on -50 = -10: 1:-10"]);
+    check(false, &[(-50, 0)], &["Levy 0.5 on -50 = 0: 1:0", "VAT 19 on -50 = -10: 1:-10"]);
     check(false, &[], &[]);
     check(false, &[(0, 0)], &[]);
 }
@@ -106,7 +107,83 @@ fn an_engine_outside_is_asked_about_what_is_left_and_its_answer_is_taken() {
     assert!(account.assemble(&moment, &usage, &[]).is_err());
 }
 
+/// The line with everything that was billed for it in earlier documents, so that it changes by `change`.
+fn corrected(mut line: InvoiceLine, earlier: &[(InvoiceLine, Taxed)], change: i64) -> InvoiceLine {
+    let lines = earlier.iter().filter_map(|(line, taxed)| BilledLine::taxed(line, &taxed.rows));
+    let lines: Vec<BilledLine> = lines.collect();
+    line.already_billed = Some(Money::sum(usd(0).currency, lines.iter().map(|line| line.amount)).unwrap());
+    line.already_taxed = sum_by_tax(lines.iter().flat_map(|line| &line.taxes)).unwrap();
+    line.amount = usd(change);
+    line
+}
+
+fn tax_of(taxed: &Taxed) -> i64 {
+    taxed.rows.iter().map(|row| row.amount.minor).sum()
+}
+
+#[test]
+fn a_correction_is_taxed_as_its_charge_was_whatever_holds_today() {
+    let charged = lines(&[(10_000, 0), (333, 1)]);
+    let (then, now) = (settings(["19", "7", "0.5"], false), settings(["25", "9", "1"], false));
+    let first = taxed(&then, &charged);
+    let earlier = |line: usize| vec![(charged[line].clone(), taxed_again(&first))];
+    let credit =
+        vec![corrected(charged[0].clone(), &earlier(0), -10_000), corrected(charged[1].clone(), &earlier(1), 100)];
+    let rows = taxed(&now, &credit).rows;
+    let found = rows.iter().map(|row| format!("{} {} {}", row.name, row.rate_percent, row.amount.minor));
+    // 4.33 at 7 % are 0.30, of which 0.23 were asked for 3.33.
+    assert_eq!(found.collect::<Vec<_>>(), ["Levy 0.5 -50", "VAT 19 -1900", "VAT 7 7"]);
+    // What was billed without taxes is corrected without.
+    let untaxed = corrected(charged[0].clone(), &[(charged[0].clone(), Taxed::default())], -10_000);
+    assert!(taxed(&now, &[untaxed]).rows.is_empty());
+}
+
+fn taxed_again(taxed: &Taxed) -> Taxed {
+    Taxed { rows: taxed.rows.clone(), notes: Vec::new() }
+}
+
 proptest! {
+    /// However a line is corrected, and beside whatever else, its taxes together are those of what is left of it: none when
+    /// nothing is.
+    #[test]
+    fn a_charge_and_its_corrections_are_taxed_like_what_remains(
+        charged in prop::collection::vec((1_i64..100_000, 0_usize..3), 1..5),
+        to in prop::collection::vec(-50_000_i64..100_000, 0..6),
+        beside in prop::collection::vec((-100_000_i64..100_000, 0_usize..3), 0..4),
+        rates in prop::array::uniform3(0_u32..300_000),
+        included: bool,
+    ) {
+        let percent = rates.map(|rate| Decimal::new(rate.into(), 4).to_string());
+        let settings = settings([&percent[0], &percent[1], &percent[2]], included);
+        let charged = lines(&charged);
+        let (line, first) = (charged[0].clone(), taxed(&settings, &charged));
+        let shares = |taxed: &Taxed, line: u32| -> i64 {
+            let shares = taxed.rows.iter().flat_map(|row| &row.lines).filter(|share| share.line == line);
+            shares.map(|share| share.amount.minor).sum()
+        };
+        let mut total = shares(&first, line.number);
+        let (mut earlier, mut amount) = (vec![(line.clone(), first)], line.amount.minor);
+        for to in to.into_iter().chain([0]) {
+            let others: Vec<InvoiceLine> = lines(&beside).into_iter().map(|mut it| { it.number += 1; it }).collect();
+            let document = [vec![corrected(line.clone(), &earlier, to - amount)], others.clone()].concat();
+            let taxes = taxed(&settings, &document);
+            total += shares(&taxes, 1);
+            prop_assert_eq!(tax_of(&taxes), shares(&taxes, 1) + tax_of(&taxed(&settings, &others)));
+            for row in &taxes.rows {
+                prop_assert_eq!(row.lines.iter().map(|share| share.amount.minor).sum::<i64>(), row.amount.minor);
+            }
+            amount = to;
+            let mut remaining = line.clone();
+            remaining.amount = usd(to);
+            let exact = tax_of(&taxed(&settings, &[remaining]));
+            let is_untouched = earlier.len() == 1 && to == line.amount.minor;
+            prop_assert!(total == exact || is_untouched, "{} and not {}", total, exact);
+            let corrected = document.into_iter().next().unwrap();
+            earlier.push((corrected, taxes));
+        }
+        prop_assert_eq!(total, 0);
+    }
+
     #[test]
     fn a_credit_is_taxed_as_the_mirror_image_of_its_charge(
         amounts in prop::collection::vec((-100_000_i64..100_000, 0_usize..3), 0..12),

@@ -94,7 +94,7 @@ impl Ledger {
             figures(&[("calls", &format!("{}", seconds / 7000 % 250))]).into_values().next().unwrap()
         };
         let usage = moment.usage.iter().map(|need| (need.clone(), figure(need))).collect();
-        let billed: Vec<BilledLine> = self.lines.iter().map(BilledLine::from).collect();
+        let billed: Vec<BilledLine> = self.lines.iter().filter_map(BilledLine::untaxed).collect();
         let invoice = assemble(&BillInput {
             subscription: &self.state,
             plans: &self.plans,
@@ -127,7 +127,7 @@ impl Ledger {
     pub fn sums(&self) -> BTreeMap<String, i64> {
         let mut sums = BTreeMap::new();
         for line in &self.lines {
-            let identity = line.lineage.identity();
+            let identity = line.lineage.identity().unwrap();
             let add_on = identity.add_on.map(|key| format!("{key}:")).unwrap_or_default();
             let own = identity.overridden_by.map(|number| format!("#{number}")).unwrap_or_default();
             let key = format!("{add_on}{}@{}/{}{own}", identity.plan, identity.plan_version, identity.price);

@@ -7,8 +7,10 @@ mod pricing;
 mod properties;
 mod receivables;
 mod refusals;
+mod schema;
 mod wallets;
 mod words;
+mod work;
 
 use super::*;
 use std::path::{Path, PathBuf};

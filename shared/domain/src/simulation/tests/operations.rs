@@ -2,12 +2,14 @@
 //! example is therefore tried here without more ado.
 
 use super::*;
-use crate::invoice::{InvoiceLine, verify};
+use crate::charge::ChargeStage;
+use crate::invoice::{Invoice, InvoiceLine, LineKind, verify};
 use crate::money::Money;
 use chrono::{DateTime, Duration, SecondsFormat, Utc};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 const STEPS: usize = 50;
 /// Documents that a shuffled one may come down to before it is sound: each attempt leaves one refused thing out.
@@ -145,8 +147,12 @@ fn check_view(view: &View) {
     for (index, invoice) in view.invoices.iter().enumerate() {
         let number = invoice.number.as_deref().unwrap();
         assert!(number.ends_with(&format!("-{:06}", index + 1)), "{number} is number {} of the series", index + 1);
-        subtotals.entry(invoice.subscription.as_str()).or_default().push(invoice.subtotal);
+        let Some(subscription) = &invoice.subscription else { continue };
+        let of_plans = invoice.lines.iter().filter(|line| line.kind != LineKind::OneOff).map(|line| line.amount);
+        let of_plans = Money::sum(invoice.currency, of_plans).unwrap();
+        subtotals.entry(subscription.as_str()).or_default().push(of_plans);
     }
+    check_charges(view);
     for subscription in &view.subscriptions {
         let state = &subscription.subscription;
         let mut reached = state.started_at;
@@ -162,12 +168,15 @@ fn check_view(view: &View) {
         // What the periods are billed is what the invoices say, but for what is paid in advance for a period to come.
         let billed = Money::sum(state.currency, subscription.periods.iter().map(|period| period.billed)).unwrap();
         let issued = subtotals.remove(state.id.as_str()).unwrap_or_default();
-        let lines = view.invoices.iter().filter(|invoice| invoice.subscription == state.id);
+        let lines = view.invoices.iter().filter(|invoice| invoice.subscription.as_ref() == Some(&state.id));
         let is_shown = |line: &&InvoiceLine| {
             let holds = |it: &PeriodView| it.served.start <= begin(line) && line.period.end <= it.full.end;
             subscription.periods.iter().any(holds)
         };
-        let ahead: Vec<_> = lines.flat_map(|invoice| &invoice.lines).filter(|line| !is_shown(line)).collect();
+        let ahead: Vec<_> = lines
+            .flat_map(|invoice| &invoice.lines)
+            .filter(|line| line.kind != LineKind::OneOff && !is_shown(line))
+            .collect();
         // Or it was billed for what a later decision took away, and is given back.
         let is_taken_away = |line: &&InvoiceLine| !state.is_active(begin(line));
         assert!(
@@ -178,6 +187,16 @@ fn check_view(view: &View) {
         let ahead = Money::sum(state.currency, ahead.iter().map(|line| line.amount)).unwrap();
         let all = Money::sum(state.currency, issued).unwrap();
         assert_eq!(billed.checked_add(ahead).unwrap(), all, "a line of {} is in two periods", state.id);
+    }
+}
+
+/// A charge stands on one invoice when it says so, and on none else.
+fn check_charges(view: &View) {
+    for charge in &view.charges {
+        let of_it = |invoice: &&Arc<Invoice>| invoice.charges().any(|id| *id == charge.charge.id);
+        let on: Vec<_> = view.invoices.iter().filter(of_it).map(|invoice| &invoice.id).collect();
+        assert_eq!(on, charge.invoice.iter().collect::<Vec<_>>(), "{}", charge.charge.id);
+        assert_eq!(charge.stage == ChargeStage::Invoiced, charge.invoice.is_some());
     }
 }
 

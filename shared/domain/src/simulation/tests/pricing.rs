@@ -6,6 +6,7 @@ use crate::invoice::Invoice;
 use crate::money::group_thousands;
 use crate::period::{Interval, zone::local};
 use crate::subscription::{Alteration, ChangeRequest, Effective, InvoiceTiming, Proration, Quantities};
+use crate::tax::Exemption;
 use chrono::{DateTime, Utc};
 use std::fmt::Write;
 
@@ -83,7 +84,8 @@ fn terms(page: &mut String, document: &SimulationDocument) {
         let prices = if prices.is_empty() { prices } else { format!(", on {prices}") };
         let what = coupon.describe(document.currency);
         let what = what.split_once(": ").map_or(what.as_str(), |(_, what)| what);
-        writeln!(page, "- Coupon `{}`: {what}, {duration}{prices}", coupon.key).unwrap();
+        let alone = if coupon.stackable { "" } else { ", alone on its lines" };
+        writeln!(page, "- Coupon `{}`: {what}, {duration}{prices}{alone}", coupon.key).unwrap();
     }
     for rate in document.taxes.iter().flat_map(|taxes| &taxes.rates) {
         let category = rate.category.as_ref().map(|category| format!(" on `{category}`")).unwrap_or_default();
@@ -94,18 +96,26 @@ fn terms(page: &mut String, document: &SimulationDocument) {
         writeln!(page, "- Tax: {name} {percent} % in {place}{category}{included}{from}{to}").unwrap();
     }
     for tenant in &document.tenants {
-        let Some(tax) = &tenant.tax else {
-            continue;
-        };
-        let id = tenant
-            .bill_to
-            .as_ref()
-            .and_then(|party| party.tax_id.as_ref())
-            .map(|id| format!(", tax id {id}"))
-            .unwrap_or_default();
-        let exempt = tax.exemptions.iter().map(|exemption| format!(", exempt by {}", exemption.reason));
-        writeln!(page, "- {} is in {}{id}{}", tenant.id, tax.jurisdiction, exempt.collect::<String>()).unwrap();
+        let id = tenant.bill_to.as_ref().and_then(|party| party.tax_id.as_ref());
+        for tax in tenant.tax.iter().chain(&tenant.tax_profiles) {
+            let from = tax.valid_from.map(|day| format!(", from {day}")).unwrap_or_default();
+            let registered = match (tax.registered, id) {
+                (Some(false), _) => ", not registered for tax".to_owned(),
+                (_, Some(id)) => format!(", tax id {id}"),
+                (Some(true), None) => ", registered for tax".to_owned(),
+                (None, None) => String::new(),
+            };
+            let exempt: String = tax.exemptions.iter().map(exempt).collect();
+            writeln!(page, "- {} is in {}{registered}{from}{exempt}", tenant.id, tax.jurisdiction).unwrap();
+        }
     }
+}
+
+fn exempt(exemption: &Exemption) -> String {
+    let what = exemption.category.as_ref().map(|category| format!(" on `{category}`")).unwrap_or_default();
+    let from = exemption.valid_from.map(|day| format!(", from {day}")).unwrap_or_default();
+    let to = exemption.valid_to.map(|day| format!(", before {day}")).unwrap_or_default();
+    format!(", exempt{what} by {}{from}{to}", exemption.reason)
 }
 
 fn timeline(page: &mut String, document: &SimulationDocument) {
@@ -130,7 +140,8 @@ fn command(document: &SimulationDocument, entry: &TimelineEntry) -> String {
         let phases: Vec<String> =
             start.phases.iter().map(|phase| format!(", then `{}` from {}", phase.plan, print(phase.at))).collect();
         let more = format!("{}{}{}", bought.concat(), trial.unwrap_or_default(), phases.concat());
-        return format!("{of} of {} ({zone}) starts on `{}`{from}{to}{more}", start.tenant, start.plan);
+        let currency = start.currency.map(|currency| format!(", in {currency}")).unwrap_or_default();
+        return format!("{of} of {} ({zone}) starts on `{}`{currency}{from}{to}{more}", start.tenant, start.plan);
     }
     if let Some(cancel) = &entry.cancel {
         let when = cancel.mode.map(word).or(cancel.effective_at.map(word)).unwrap();
@@ -151,6 +162,12 @@ fn command(document: &SimulationDocument, entry: &TimelineEntry) -> String {
     }
     if let Some(top_up) = &entry.top_up {
         return format!("the order of wallet `{}` is paid", top_up.wallet);
+    }
+    if let Some(add) = &entry.add_charges {
+        return words::charges(add);
+    }
+    if let Some(withdraw) = &entry.withdraw_charge {
+        return format!("charge `{}` is withdrawn", withdraw.charge);
     }
     let there = commands::COMMANDS.iter().find(|command| (command.is_there)(entry)).unwrap();
     format!("{of} {}", there.name.replace('_', " ")).trim_start().to_owned()
@@ -227,7 +244,9 @@ fn usage(page: &mut String, document: &SimulationDocument) {
                     none if none.is_empty() => none,
                     values => format!(", {values}"),
                 };
-                (format!("{quantity} `{}`{values}", usage.meter.as_ref().unwrap()), when)
+                let of = usage.tenant.as_ref().filter(|_| document.tenants.len() > 1);
+                let of = of.map(|tenant| format!(" of {tenant}")).unwrap_or_default();
+                (format!("{quantity} `{}`{values}{of}", usage.meter.as_ref().unwrap()), when)
             }
         };
         writeln!(page, "| {what} | {when} | {known} |").unwrap();
@@ -241,7 +260,7 @@ fn show(page: &mut String, view: &View, is_one_of_many: bool) {
     for invoice in view.invoices.iter().map(AsRef::as_ref).chain(&view.drafts) {
         document(page, invoice);
     }
-    page.push_str("\n| subscription | period (local) | state | usage | billed for it |\n|---|---|---|---|---:|\n");
+    page.push_str("\n| subscription | period (local) | state | usage | its lines, before discount and tax |\n|---|---|---|---|---:|\n");
     for subscription in &view.subscriptions {
         for period in &subscription.periods {
             let zone = subscription.subscription.zone;

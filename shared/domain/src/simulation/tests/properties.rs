@@ -136,7 +136,7 @@ fn check_view(view: &View) {
         }
         let to = state.ended_at.map_or(view.as_of, |end| end.min(view.as_of));
         assert!(reached >= to || state.started_at > view.as_of, "{} is told up to {reached} only", state.id);
-        let of_it = || view.invoices.iter().filter(|invoice| invoice.subscription == state.id);
+        let of_it = || view.invoices.iter().filter(|invoice| invoice.subscription.as_ref() == Some(&state.id));
         check_charged_once(
             of_it()
                 .flat_map(|invoice| &invoice.lines)

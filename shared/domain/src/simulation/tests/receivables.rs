@@ -1,6 +1,7 @@
 //! What became of invoices, in words for the page; and what its commands are refused with.
 
 use super::*;
+use crate::money::group_thousands;
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -61,6 +62,17 @@ pub fn show(page: &mut String, view: &View) {
             note.number, note.invoice_number, note.total, note.reduces_open, note.credit_owed
         )
         .unwrap();
+        page.push_str("\n| credited | amount |\n|---|---:|\n");
+        for line in &note.lines {
+            let quantity = line.quantity.map(|it| format!(", {} of it", group_thousands(it, 0))).unwrap_or_default();
+            let (number, what) = (line.invoice_line, &line.description);
+            writeln!(page, "| Line {number}{quantity}: {what} | {} |", line.amount).unwrap();
+        }
+        for row in &note.taxes {
+            let included = if row.included { "included: " } else { "" };
+            let (name, rate, base) = (&row.name, row.rate_percent, row.base);
+            writeln!(page, "| {included}{name} {rate} % on {base} | {} |", row.amount).unwrap();
+        }
     }
     for credit in &view.open_credits {
         writeln!(page, "\nOpen credit of {}: {}.", credit.tenant, credit.amount).unwrap();

@@ -198,3 +198,43 @@ fn every_command_stands_in_the_schema() {
     listed.sort_unstable();
     assert_eq!(listed, described);
 }
+
+/// Every object below a value, by its pointer, but those that events carry.
+fn objects(value: &Value, pointer: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => {
+            found.push(pointer.to_owned());
+            let below = members.iter().filter(|(name, _)| *name != "event");
+            below.for_each(|(name, value)| objects(value, &format!("{pointer}/{name}"), found));
+        }
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(index, item)| objects(item, &format!("{pointer}/{index}"), found));
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn an_array_is_no_object_at_any_level() {
+    let mut replaced = 0;
+    for (name, text) in documents() {
+        let whole: Value = serde_json::from_str(&text).unwrap();
+        let mut found = Vec::new();
+        objects(&whole, "", &mut found);
+        for pointer in found {
+            let mut changed = whole.clone();
+            let object = changed.pointer_mut(&pointer).unwrap();
+            let values: Vec<Value> = object.as_object().unwrap().values().cloned().collect();
+            for array in [json!([]), Value::Array(values)] {
+                *changed.pointer_mut(&pointer).unwrap() = array;
+                let Err(error) = parse(&changed.to_string()) else { panic!("{name} {pointer}: {changed}") };
+                // What is read before its type is known is told by the member that names the type.
+                assert!(pointer.starts_with(&error.field), "{name} {pointer}: {error}");
+                replaced += 1;
+            }
+        }
+    }
+    assert!(replaced > 500, "{replaced}");
+    check("/usage", json!([[]]), "/usage/0", &["invalid type: sequence"]);
+    check("/tenants", json!([["acme", "UTC"]]), "/tenants/0", &["invalid type: sequence"]);
+}

@@ -1,8 +1,11 @@
 //! Prices in words, for the page of worked examples.
 
+use crate::charge::NewCharge;
 use crate::money::{format_amount, group_thousands};
 use crate::plan::{Amounts, Price, PriceModel, Timing};
 use crate::rating::{Commitment, Rounding, Tier, TimeWeighting};
+use crate::simulation::AddChargesInput;
+use crate::subscription::InvoiceTiming;
 use rust_decimal::Decimal;
 use std::collections::BTreeMap;
 
@@ -26,7 +29,8 @@ pub fn price(price: &Price) -> String {
         }
     };
     let (transform, commitment) = (transform.unwrap_or_default(), commitment.unwrap_or_default());
-    format!("{}{held}{transform}{commitment}", model(&price.model))
+    let taxed = price.tax_category.as_ref().map(|category| format!("; taxed as `{category}`")).unwrap_or_default();
+    format!("{}{held}{transform}{commitment}{taxed}", model(&price.model))
 }
 
 /// `; at least 20.00 USD; at most 50.00 USD`.
@@ -60,7 +64,8 @@ pub(super) fn model(model: &PriceModel) -> String {
         }
         PriceModel::PerDuration(price) => {
             let (included, amount) = (included(price.included), amounts(&price.unit_amount));
-            format!("{included}{amount} per {} of `{}`", price.per.as_str(), price.meter)
+            let (per, meter, unit) = (price.per.as_str(), &price.meter, price.measured_in.as_str());
+            format!("{included}{amount} per {per} of `{meter}`, which is measured in {unit}s")
         }
         PriceModel::Package(price) => {
             let free = match price.free_packages {
@@ -75,6 +80,7 @@ pub(super) fn model(model: &PriceModel) -> String {
             let free = price.free_amount.as_ref().map(|free| format!("; {} free", amounts(free)));
             let count = match price.free_transactions {
                 0 => String::new(),
+                1 => "; 1 transaction free".to_owned(),
                 count => format!("; {count} transactions free"),
             };
             let rate = percent(&price.rate_percent);
@@ -135,4 +141,18 @@ pub fn amounts(amounts: &Amounts) -> String {
 
 fn number(number: Decimal) -> String {
     group_thousands(number, 0)
+}
+
+/// `acme is charged once: 35.00 for "Handbook"`.
+pub fn charges(add: &AddChargesInput) -> String {
+    let one = |charge: &NewCharge| {
+        let of_units = charge
+            .unit_amount
+            .map(|unit| format!("{} x {}", number(charge.quantity.unwrap_or(Decimal::ONE)), number(unit)));
+        format!("{} for {:?}", of_units.or(charge.amount.map(number)).unwrap_or_default(), charge.description)
+    };
+    let each = add.charges.iter().map(one).collect::<Vec<_>>().join(", ");
+    let of = add.subscription.as_ref().map(|id| format!(", with `{id}`")).unwrap_or_default();
+    let now = if add.invoice == InvoiceTiming::Now { ", invoiced at once" } else { "" };
+    format!("{} is charged once: {each}{of}{now}", add.tenant)
 }
