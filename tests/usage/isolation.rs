@@ -18,7 +18,7 @@ pub async fn a_forgotten_condition_shows_one_tenant(clickhouse: &ClickHouse) {
     let mut all = meter(&mut dice, "m", Aggregation::Count);
     all.filters.clear();
     recompute(clickhouse, &[all], &dirty_of(&rows), 1).await.expect("recomputed");
-    for table in ["usage_repeats", "dead_letters"] {
+    for table in ["usage_voids", "usage_repeats", "dead_letters"] {
         let insert = format!("INSERT INTO {table} (tenant_id, offset) VALUES ('acme', 1), ('beta', 2), ('', 3)");
         clickhouse.execute(clickhouse.query(&insert)).await.expect("inserted");
     }
