@@ -17,8 +17,7 @@ use std::time::Duration;
 use talea_domain::id::TenantId;
 
 /// Tables whose rows belong to one tenant each: a tenant's query sees only its own rows of them, whatever its text says.
-pub const TENANT_TABLES: [&str; 5] =
-    ["usage_events", "usage_voids", "usage_repeats", "dead_letters", "usage_buckets"];
+pub const TENANT_TABLES: [&str; 5] = ["usage_events", "usage_voids", "usage_repeats", "dead_letters", "usage_buckets"];
 
 /// How much one query may cost before the server stops it with an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

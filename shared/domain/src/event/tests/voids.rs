@@ -42,7 +42,10 @@ fn a_void_that_does_not_say_what_is_voided_is_refused() {
     check(&format!(r#"{{"source":"/s","id":"1","reason":"{}"}}"#, "x".repeat(501)), "/data/reason");
     check(&format!(r#"{{"source":"/s","id":"{}","reason":"x"}}"#, "x".repeat(257)), "/data/id");
     check(r#"{"source":"/s","id":"1","reason":"x","replaced_by":{"source":"/s","id":"1"}}"#, "/data/replaced_by");
-    assert!(read(r#","time":"yesterday""#, r#"{"source":"/s","id":"1","reason":"x"}"#).is_ok(), "its time means nothing");
+    assert!(
+        read(r#","time":"yesterday""#, r#"{"source":"/s","id":"1","reason":"x"}"#).is_ok(),
+        "its time means nothing"
+    );
 }
 
 #[test]
