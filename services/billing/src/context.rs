@@ -1,14 +1,14 @@
 //! What every part of billing shares.
 
-use crate::api::Turns;
 use crate::marks::Marks;
-use crate::run::Summary;
+use crate::run::summary::Summary;
+use crate::turns::Turns;
 use chrono::{DateTime, Duration, Utc};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use talea_domain::dunning::DunningPolicy;
 use talea_domain::id::InvoiceId;
-use talea_domain::journal::InvoiceSettings;
+use talea_domain::invoice::InvoiceSettings;
 use talea_domain::party::Party;
 use talea_domain::plan::PlanVersion;
 use talea_platform::config;

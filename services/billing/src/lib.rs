@@ -13,6 +13,7 @@ mod plan_migration;
 mod print;
 mod published;
 mod run;
+mod turns;
 mod what_if;
 
 pub use run::{Refused, Summary, Trigger};

@@ -7,8 +7,7 @@
 mod payload;
 
 pub use payload::{
-    ApiKeyCreated, ApiKeyRevoked, CancelMode, InvoiceSettings, PeriodClosed, SubscriptionCancelled, TenantStateDesired,
-    TopicCreated,
+    ApiKeyCreated, ApiKeyRevoked, CancelMode, PeriodClosed, SubscriptionCancelled, TenantStateDesired, TopicCreated,
 };
 
 use crate::charge::{Charge, ChargeInvoiced, ChargeWithdrawn};
@@ -20,7 +19,8 @@ use crate::discount::{Coupon, CouponApplied, CouponRemoved};
 use crate::dunning::DunningStepReached;
 use crate::entitlement::{LimitChanged, Signal};
 use crate::invoice::{
-    BillingTermsChanged, CreditRefunded, Invoice, InvoiceVoided, MarkedUncollectible, PaymentRecorded, PaymentReversed,
+    BillingTermsChanged, CreditRefunded, Invoice, InvoiceSettings, InvoiceVoided, MarkedUncollectible, PaymentRecorded,
+    PaymentReversed,
 };
 use crate::meter::MeterDefinition;
 use crate::plan::PlanVersion;

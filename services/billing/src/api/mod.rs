@@ -20,8 +20,6 @@ mod terms;
 mod upcoming;
 mod wallets;
 
-pub use simulations::Turns;
-
 use crate::context::Context;
 use std::sync::Arc;
 use talea_domain::id::TenantId;

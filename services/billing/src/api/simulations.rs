@@ -1,9 +1,5 @@
 //! Simulations: of a document, as `talea simulate` does, and of the past with another plan.
 
-mod turns;
-
-pub use turns::Turns;
-
 use super::reading;
 use crate::context::Context;
 use crate::what_if::{Alternative, Chosen, MAX_SUBSCRIPTIONS, WhatIf, compare};

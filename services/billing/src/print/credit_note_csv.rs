@@ -6,7 +6,7 @@ use talea_domain::credit_note::{CreditNote, CreditNoteLine};
 use talea_domain::invoice::TaxRow;
 use talea_domain::money::Money;
 
-const HEADER: [&str; 17] = [
+const HEADER: [&str; 18] = [
     "credit_note_id",
     "number",
     "invoice_id",
@@ -24,6 +24,7 @@ const HEADER: [&str; 17] = [
     "tax_rates",
     "note_total",
     "note_credit_owed",
+    "note_prepaid_returned",
 ];
 
 /// # Errors
@@ -57,6 +58,7 @@ fn row(note: &CreditNote, line: &CreditNoteLine) -> [String; HEADER.len()] {
         words(&shares(note, line).map(|(row, _)| rate(row)).collect::<Vec<_>>().join("; ")),
         note.total.to_decimal().to_string(),
         note.credit_owed.to_decimal().to_string(),
+        text(&note.prepaid_returned.map(|returned| returned.to_decimal())),
     ]
 }
 

@@ -15,7 +15,7 @@ mod draft;
 mod due;
 mod measure;
 mod reissue;
-mod summary;
+pub(crate) mod summary;
 mod terms;
 
 pub use summary::{Refused, Summary};

@@ -5,23 +5,25 @@
 
 mod block;
 mod encode;
+mod memory;
 mod prepare;
 mod recover;
+mod totals;
 mod voiding;
 mod waiting;
 mod write;
 
 use crate::committer::Committer;
 use crate::context::Context;
-use crate::totals::PartitionTotals;
 use block::Block;
-use prepare::Memory;
+use memory::Memory;
 use std::sync::Arc;
 use std::time::Duration;
 use talea_platform::health::Pulse;
 use talea_platform::log::LogRecord;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use totals::PartitionTotals;
 use waiting::Waiting;
 
 /// The pauses between two recoveries: the shortest after a block that was written, longer each time none was.

@@ -1,10 +1,10 @@
 //! Taking a partition over, the one path for a start, a crash, a rebalance and an insert of unknown outcome: a new epoch,
 //! the end of the old owner's inserts, and only then a look at what is there.
 
+use super::totals::PartitionTotals;
 use super::{Memory, Recovered, write};
 use crate::context::Context;
 use crate::filter::IdentityFilter;
-use crate::totals::PartitionTotals;
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use std::collections::HashSet;

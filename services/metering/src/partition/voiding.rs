@@ -1,7 +1,7 @@
 //! What the voids of a block need to know: the events that they are of, in the store or in a block that is not written yet, and
 //! whether those were voided before. Two look-ups for all voids of a block, none where there are no voids.
 
-use super::prepare::Memory;
+use super::memory::Memory;
 use crate::context::Context;
 use crate::verdict::{Claim, Decoded};
 use std::collections::HashMap;
@@ -30,19 +30,9 @@ pub(super) async fn known(
     // What is being written may be in the store by now, or not: both say the same.
     let mut known = (originals(clickhouse, &wanted).await?, voids_of(clickhouse, &wanted).await?);
     for (_, place) in &wanted {
-        let unwritten = memory.unwritten(*place);
+        let unwritten = memory.held(*place);
         known.0.extend(unwritten.0.map(|original| (*place, original)));
         known.1.extend(unwritten.1.map(|void| (*place, void)));
     }
     Ok(known)
-}
-
-impl Memory {
-    /// The event of a record and its void, as far as blocks under way hold them.
-    fn unwritten(&self, place: Place) -> (Option<Original>, Option<Place>) {
-        let mut counted = self.unwritten.iter().flat_map(|block| block.counted.iter());
-        let event = counted.find(|stored| (stored.partition, stored.offset) == place);
-        let original = event.map(|it| Original { event_type: it.event.event_type.clone(), time: it.event.time });
-        (original, self.unwritten.iter().find_map(|block| block.voided.get(&place).copied()))
-    }
 }

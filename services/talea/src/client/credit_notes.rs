@@ -95,6 +95,9 @@ fn readable(note: &Value) -> anyhow::Result<String> {
     ] {
         writeln!(out, "{name:<64} {:>20}", money(&note[member]))?;
     }
+    if !note["prepaid_returned"].is_null() {
+        writeln!(out, "{:<64} {:>20}", "Back to prepaid credits", money(&note["prepaid_returned"]))?;
+    }
     Ok(out)
 }
 

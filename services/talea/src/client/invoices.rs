@@ -63,14 +63,14 @@ pub async fn run(config: &Config, command: &InvoicesCommand, json: bool) -> anyh
 }
 
 fn list(rows: &[Value]) -> anyhow::Result<()> {
-    let header = ["number", "tenant", "status", "period", "issued", "due", "total", "id"];
+    let header = ["number", "tenant", "state", "period", "issued", "due", "total", "id"];
     let shown = rows.iter().map(|row| {
         let period = format!("{} to {}", text(&row["period"]["start"]), text(&row["period"]["end"]));
         let part = |name: &str| text(&row[name]);
         vec![
             part("number"),
             part("tenant_id"),
-            part("status"),
+            part("payment_state"),
             period,
             part("issue_date"),
             part("due_date"),
@@ -96,7 +96,11 @@ pub(crate) fn readable(invoice: &Value) -> anyhow::Result<String> {
         text(&invoice["period"]["end"]),
         part("zone")
     )?;
-    writeln!(out, "issued  {}   due {}\n", part("issue_date"), part("due_date"))?;
+    writeln!(out, "issued  {}   due {}", part("issue_date"), part("due_date"))?;
+    if !invoice["replaces"].is_null() {
+        writeln!(out, "replaces invoice {}, which is voided", text(&invoice["replaces"]["number"]))?;
+    }
+    writeln!(out)?;
     for line in invoice["lines"].as_array().context("the invoice has no lines member")? {
         let numbered = format!("{}. {}", text(&line["number"]), text(&line["description"]));
         writeln!(out, "{numbered:<64} {:>20}", money(&line["amount"]))?;

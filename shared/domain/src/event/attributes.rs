@@ -3,12 +3,16 @@
 
 use super::data::read_data;
 use super::time::parse_time;
-use super::void::{EVENT_VOIDED, RESERVED_TYPES};
 use super::{EventLimits, UsageEvent, hash_128, identity_of};
 use crate::error::FieldError;
 use crate::id::TenantId;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+
+/// The type of a void.
+pub const EVENT_VOIDED: &str = "talea.event.voided.v1";
+/// Types that begin so are Talea's own: no usage may have one.
+const RESERVED_TYPES: &str = "talea.event.";
 
 /// The attributes that are read. Others are allowed and ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,10 +14,11 @@ mod structured;
 mod time;
 mod void;
 
+pub use attributes::EVENT_VOIDED;
 pub use dead_letter::{DeadLetterReason, Window, window};
 pub use identity::{Identity, identity_of};
 pub use limits::EventLimits;
-pub use void::{EVENT_VOIDED, EventName, EventVoid, MAX_REASON_BYTES, Submission};
+pub use void::{EventName, EventVoid, MAX_REASON_BYTES, Submission};
 
 pub(crate) use identity::{hash_128, hex_128};
 

@@ -6,17 +6,13 @@
 //! the record's key. No tenant can so much as name another's event. An amendment is a void and a new event with an identity of its
 //! own, which the void names as the replacement.
 
-use super::attributes::{Attributes, Name};
+use super::attributes::{Attributes, EVENT_VOIDED, Name};
 use super::{EventLimits, Identity, UsageEvent, identity_of};
 use crate::error::FieldError;
 use crate::id::TenantId;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// The type of a void.
-pub const EVENT_VOIDED: &str = "talea.event.voided.v1";
-/// Types that begin so are Talea's own: no usage may have one.
-pub(super) const RESERVED_TYPES: &str = "talea.event.";
 /// A reason is a sentence, not a report: bytes.
 pub const MAX_REASON_BYTES: usize = 500;
 

@@ -1,8 +1,8 @@
 //! The lines of an invoice: what a price charges for a period, less what was billed for it so far.
 
-use super::assemble::{BillInput, UsageFigure};
 use super::discounts::{free_units, sum_by_coupon};
 use super::forgiven::{self, Charged};
+use super::input::{BillInput, UsageFigure};
 use super::line_tax::{LineTax, sum_by_tax};
 use super::{BilledLine, InvoiceError, InvoiceLine, LineKind, Lineage};
 use crate::discount::LineDiscount;

@@ -2,11 +2,10 @@
 //! owed like everything else: by what is known now, less what was billed for it so far. Late usage therefore uses up a
 //! minimum before it costs anything.
 
-use super::assemble::BillInput;
 use super::charge::{days, outcome};
 use super::forgiven::{self, Charged};
+use super::input::BillInput;
 use super::line_tax::sum_by_tax;
-use super::owed::{RECURRING, USAGE};
 use super::{BilledLine, InvoiceError, InvoiceLine, LineKind, Lineage};
 use crate::id::{PlanKey, PriceKey};
 use crate::money::{Money, MoneyError};
@@ -114,7 +113,7 @@ impl Charges {
     }
 
     fn charged(&self, plan: &PlanVersion) -> Result<Money, MoneyError> {
-        let charges = self.of_plan(plan, |kind| RECURRING.contains(&kind) || USAGE.contains(&kind));
+        let charges = self.of_plan(plan, |kind| LineKind::RECURRING.contains(&kind) || LineKind::USAGE.contains(&kind));
         Money::sum(self.currency, charges.map(|line| line.amount))
     }
 

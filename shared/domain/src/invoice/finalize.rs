@@ -1,6 +1,6 @@
 //! From draft to issued document, and what must hold for both.
 
-use super::assemble::Amounts;
+use super::document::Amounts;
 use super::{Invoice, InvoiceLine, InvoiceStatus, LineShare};
 use crate::id::{CouponKey, InvoiceId, MeterKey};
 use crate::money::{Currency, Money, MoneyError};

@@ -32,6 +32,11 @@ pub enum LineKind {
 }
 
 impl LineKind {
+    /// Flat prices, with what changes about them.
+    pub(super) const RECURRING: [Self; 3] = [Self::Recurring, Self::Proration, Self::ProrationCredit];
+    /// Usage, with what came late.
+    pub(super) const USAGE: [Self; 2] = [Self::Usage, Self::Adjustment];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Recurring => "recurring",

@@ -5,25 +5,30 @@ mod assemble;
 mod charge;
 mod commitment;
 mod discounts;
+mod document;
 mod finalize;
 mod forgiven;
+mod input;
 mod line;
 mod line_tax;
 mod number;
 mod one_off;
 mod owed;
+mod settings;
 mod settlement;
 mod state;
 mod taxes;
 mod terms;
 
-pub use assemble::{BillInput, BillTerms, UsageFigure, assemble};
+pub use assemble::assemble;
 pub use discounts::{DiscountRow, redemptions};
 pub use finalize::{InvoiceError, finalize, verify};
+pub use input::{BillInput, BillTerms, UsageFigure};
 pub use line::{BilledLine, InvoiceLine, LineKind, LineShare, Lineage};
 pub use line_tax::LineTax;
 pub use number::format_number;
 pub use one_off::{OneOffInput, assemble_charges, charge_amount};
+pub use settings::InvoiceSettings;
 pub use settlement::{
     CreditCause, CreditEntry, CreditRefunded, InvoiceVoided, MAX_TEXT_CHARS, MarkedUncollectible, PaymentRecorded,
     PaymentReversed, PaymentSource, check_text, credit_entry,
@@ -34,7 +39,6 @@ pub use terms::{BillingTerms, BillingTermsChanged, MAX_DUE_DAYS};
 
 use crate::credit::CreditApplied;
 use crate::id::{InvoiceId, SubscriptionId, TenantId, derive_bits, prefixed};
-use crate::journal::InvoiceSettings;
 use crate::money::{Currency, Money};
 use crate::party::Party;
 use crate::period::{Period, TimeZone};

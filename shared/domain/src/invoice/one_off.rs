@@ -1,11 +1,11 @@
 //! The line of a one-off charge, and the invoice that charges make by themselves.
 
-use super::assemble::{Head, Part, document};
+use super::InvoiceSettings;
 use super::charge::outcome;
+use super::document::{Head, Part, document};
 use super::{Invoice, InvoiceError, InvoiceLine, LineKind, Lineage};
 use crate::charge::Charge;
 use crate::id::{ChargeId, InvoiceId, TenantId, derive_bits, prefixed};
-use crate::journal::InvoiceSettings;
 use crate::money::{Currency, Money, MoneyError};
 use crate::party::Party;
 use crate::period::{Period, TimeZone};

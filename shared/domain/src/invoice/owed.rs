@@ -1,17 +1,14 @@
 //! Which lines an invoice has, by one principle: what a period owes by everything that is known now, less what was billed for it
 //! so far. What begins or ends now has nothing billed before; what was changed, ended or used late has.
 
-use super::assemble::{BillInput, UsageFigure};
 use super::charge::{adjustment_line, recurring_line, usage_line, withdrawn_line};
+use super::input::{BillInput, UsageFigure};
 use super::{BilledLine, InvoiceError, InvoiceLine, LineKind, commitment};
 use crate::id::{AddOnKey, MeterKey, PlanKey};
 use crate::period::Period;
 use crate::plan::Timing;
 use crate::subscription::{PriceIdentity, Reopened, ServedPeriod, Sold, UsageNeed, metered, priced, recurring};
 use std::collections::BTreeMap;
-
-pub(super) const RECURRING: [LineKind; 3] = [LineKind::Recurring, LineKind::Proration, LineKind::ProrationCredit];
-pub(super) const USAGE: [LineKind; 2] = [LineKind::Usage, LineKind::Adjustment];
 
 /// All lines of a bill moment, in the order in which they are printed.
 pub(super) fn lines(input: &BillInput<'_>) -> Result<Vec<InvoiceLine>, InvoiceError> {
@@ -44,12 +41,12 @@ fn current(input: &BillInput<'_>) -> Result<Vec<InvoiceLine>, InvoiceError> {
         let usage = metered(subscription, input.plans, closes.served)?;
         flat.iter().chain(&usage).for_each(|sold| ranked.see(sold));
         for sold in flat.iter().filter(|sold| sold.price.timing() == Timing::InArrears) {
-            let before = billed(input, &closes, &RECURRING, &sold.identity)?;
+            let before = billed(input, &closes, &LineKind::RECURRING, &sold.identity)?;
             let before = Some(before).filter(|before| moment.settles && !before.is_empty());
             ranked.add(sold, recurring_line(input, sold, closes, before)?);
         }
         for sold in &usage {
-            let before = billed(input, &closes, &USAGE, &sold.identity)?;
+            let before = billed(input, &closes, &LineKind::USAGE, &sold.identity)?;
             if moment.settles && !before.is_empty() {
                 compared(input, sold, closes, &before, input.usage, true)?
                     .into_iter()
@@ -62,8 +59,8 @@ fn current(input: &BillInput<'_>) -> Result<Vec<InvoiceLine>, InvoiceError> {
             }
         }
         if moment.settles {
-            for sold in withdrawn(input, &closes, &USAGE, &usage)? {
-                let before = billed(input, &closes, &USAGE, &sold.identity)?;
+            for sold in withdrawn(input, &closes, &LineKind::USAGE, &usage)? {
+                let before = billed(input, &closes, &LineKind::USAGE, &sold.identity)?;
                 ranked.see(&sold);
                 ranked.add(&sold, withdrawn_line(input, &sold, closes, &before)?);
             }
@@ -88,14 +85,15 @@ fn replaced(input: &BillInput<'_>) -> Result<Vec<InvoiceLine>, InvoiceError> {
         let flat = recurring(input.subscription, input.plans, period.served)?;
         let usage = if *is_closed { metered(input.subscription, input.plans, period.served)? } else { Vec::new() };
         flat.iter().chain(&usage).for_each(|sold| ranked.see(sold));
-        let withdrawn_flat = withdrawn(input, period, &RECURRING, &flat)?;
+        let withdrawn_flat = withdrawn(input, period, &LineKind::RECURRING, &flat)?;
         let due = flat.iter().filter(|sold| *is_closed || sold.price.timing().is_in_advance());
         for sold in due.chain(&withdrawn_flat) {
-            let before = Some(billed(input, period, &RECURRING, &sold.identity)?).filter(|before| !before.is_empty());
+            let before =
+                Some(billed(input, period, &LineKind::RECURRING, &sold.identity)?).filter(|before| !before.is_empty());
             ranked.add(sold, recurring_line(input, sold, *period, before)?);
         }
         for sold in &usage {
-            let before = billed(input, period, &USAGE, &sold.identity)?;
+            let before = billed(input, period, &LineKind::USAGE, &sold.identity)?;
             if !before.is_empty() {
                 for line in compared(input, sold, *period, &before, input.usage, true)? {
                     ranked.add(sold, Some(line));
@@ -106,8 +104,8 @@ fn replaced(input: &BillInput<'_>) -> Result<Vec<InvoiceLine>, InvoiceError> {
                 ranked.add(sold, usage_line(input, sold, *period, part.span, figure(input.usage, sold, part.span)?)?);
             }
         }
-        for sold in withdrawn(input, period, &USAGE, &usage)?.iter().filter(|_| *is_closed) {
-            let before = billed(input, period, &USAGE, &sold.identity)?;
+        for sold in withdrawn(input, period, &LineKind::USAGE, &usage)?.iter().filter(|_| *is_closed) {
+            let before = billed(input, period, &LineKind::USAGE, &sold.identity)?;
             ranked.add(sold, withdrawn_line(input, sold, *period, &before)?);
         }
     }
@@ -121,11 +119,11 @@ fn settled(
     is_due: impl Fn(Timing) -> bool,
 ) -> Result<Vec<InvoiceLine>, InvoiceError> {
     let sold = recurring(input.subscription, input.plans, period.served)?;
-    let withdrawn = withdrawn(input, &period, &RECURRING, &sold)?;
+    let withdrawn = withdrawn(input, &period, &LineKind::RECURRING, &sold)?;
     let mut lines = Vec::new();
     let due = sold.iter().filter(|sold| is_due(sold.price.timing()));
     for sold in due.chain(&withdrawn) {
-        let before = billed(input, &period, &RECURRING, &sold.identity)?;
+        let before = billed(input, &period, &LineKind::RECURRING, &sold.identity)?;
         lines.extend(recurring_line(input, sold, period, Some(before))?);
     }
     Ok(lines)
@@ -136,11 +134,11 @@ fn rated_anew(input: &BillInput<'_>, period: ServedPeriod) -> Result<Vec<Invoice
     let sold = metered(input.subscription, input.plans, period.served)?;
     let mut lines = Vec::new();
     for sold in &sold {
-        let before = billed(input, &period, &USAGE, &sold.identity)?;
+        let before = billed(input, &period, &LineKind::USAGE, &sold.identity)?;
         lines.extend(compared(input, sold, period, &before, input.usage, true)?);
     }
-    for sold in withdrawn(input, &period, &USAGE, &sold)? {
-        lines.extend(withdrawn_line(input, &sold, period, &billed(input, &period, &USAGE, &sold.identity)?)?);
+    for sold in withdrawn(input, &period, &LineKind::USAGE, &sold)? {
+        lines.extend(withdrawn_line(input, &sold, period, &billed(input, &period, &LineKind::USAGE, &sold.identity)?)?);
     }
     Ok(lines)
 }
@@ -156,7 +154,7 @@ fn late(input: &BillInput<'_>) -> Result<Vec<InvoiceLine>, InvoiceError> {
     let mut lines = Vec::new();
     for period in periods.into_values().filter(|period| !input.moment.compared().any(|it| it == *period)) {
         for sold in metered(input.subscription, input.plans, period.served)? {
-            let before = billed(input, &period, &USAGE, &sold.identity)?;
+            let before = billed(input, &period, &LineKind::USAGE, &sold.identity)?;
             lines.extend(compared(input, &sold, period, &before, input.late, false)?);
         }
     }

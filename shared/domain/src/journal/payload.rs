@@ -1,7 +1,6 @@
 //! The payloads that belong to no other module of the domain.
 
 use crate::id::{ApiKeyId, InvoiceId, SubscriptionId, TenantId};
-use crate::party::Party;
 use crate::period::Period;
 use crate::tenant::{Scope, StateCause, TenantState};
 use chrono::{DateTime, Utc};
@@ -87,17 +86,6 @@ pub struct PeriodClosed {
 
 fn is_none(changes: &usize) -> bool {
     *changes == 0
-}
-
-/// What every invoice of this deployment has in common.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InvoiceSettings {
-    pub issuer: Party,
-    /// Leads every number of the series, for example `INV`.
-    pub series: String,
-    pub due_days: u32,
-    /// Whether a period without amount makes an invoice.
-    pub empty_invoices: bool,
 }
 
 /// A topic was created. Its partition count decides where an identity lives and never changes silently.

@@ -8,11 +8,11 @@ use super::work::Exhausted;
 use crate::charge::Charge;
 use crate::discount::AppliedCoupon;
 use crate::error::FieldError;
+use crate::invoice::InvoiceSettings;
 use crate::invoice::{
     BillInput, BillTerms, BilledLine, BillingTerms, Invoice, UsageFigure, assemble, finalize, format_number,
     redemptions, verify,
 };
-use crate::journal::InvoiceSettings;
 use crate::money::MoneyError;
 use crate::period::Period;
 use crate::plan::PlanVersion;

@@ -9,7 +9,7 @@ mod timeline;
 
 use super::*;
 use crate::id::MeterKey;
-use crate::journal::{CancelMode, InvoiceSettings};
+use crate::journal::CancelMode;
 use crate::plan::PlanVersion;
 use crate::subscription::{
     BillMoment, Progress, StartOptions, StartTerms, Subscription, SubscriptionCommand, TimelineError, UsageNeed,
