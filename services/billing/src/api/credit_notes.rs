@@ -1,13 +1,13 @@
 //! Credit notes as documents: the list, and one as JSON (the bytes that were recorded), CSV or a printable page.
 
-use super::printed::{self, DocumentFormat, FormatParameters};
+use super::printed::{self, DocumentFormat, FormatParameters, check_asked};
 use super::reading;
 use crate::context::Context;
 use crate::print::{credit_note_csv, credit_note_html};
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use chrono::{DateTime, Datelike, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use talea_domain::credit_note::CreditNote;
@@ -74,7 +74,7 @@ pub async fn list(
             AND ($6::timestamptz IS NULL OR (issued_at, tenant_id, id) < ($6, $7, $8)) \
         ORDER BY issued_at DESC, tenant_id DESC, id DESC LIMIT $9";
     caller.require(Scope::Finance)?;
-    check(&asked)?;
+    check_asked(asked.issued_from, asked.issued_to, asked.number.as_deref())?;
     let mut tx = reading(&context, &caller, asked.tenant_id.as_ref()).await?;
     let page = PageQuery { limit: asked.limit, cursor: asked.cursor };
     let (limit, after) = (page.limit()?, page.after::<After>()?);
@@ -96,19 +96,6 @@ pub async fn list(
     let page = Page::of(rows, limit, |row| (row.issued_at, row.tenant_id.clone(), row.id.clone()))?;
     let data = page.data.into_iter().map(view).collect::<Result<_, FieldError>>().map_err(Problem::internal)?;
     Ok(Json(Page { data, next_cursor: page.next_cursor }))
-}
-
-/// What Postgres could not even compare.
-fn check(asked: &CreditNoteParameters) -> Result<(), FieldError> {
-    for (field, date) in [("issued_from", asked.issued_from), ("issued_to", asked.issued_to)] {
-        if date.is_some_and(|date| !(1970..=9999).contains(&date.year())) {
-            return Err(FieldError::new(field, "is not a date of a credit note", "use a year from 1970 to 9999"));
-        }
-    }
-    if asked.number.as_ref().is_some_and(|number| number.contains('\0')) {
-        return Err(FieldError::new("number", "holds a NUL character", "use a number as it is printed"));
-    }
-    Ok(())
 }
 
 fn view(row: Row) -> Result<CreditNoteRow, FieldError> {

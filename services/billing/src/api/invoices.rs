@@ -1,9 +1,10 @@
 //! The list of invoices, the latest bill moment first.
 
+use super::printed::check_asked;
 use super::reading;
 use crate::context::Context;
 use axum::extract::State;
-use chrono::{DateTime, Datelike, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use talea_domain::error::FieldError;
@@ -106,7 +107,7 @@ pub async fn list(
             AND ($11::text IS NULL OR coalesce(s.stage, 'draft') = $11) \
         ORDER BY i.billed_at DESC, i.tenant_id DESC, i.id DESC LIMIT $10";
     caller.require(Scope::Finance)?;
-    check(&asked)?;
+    check_asked(asked.issued_from, asked.issued_to, asked.number.as_deref())?;
     let mut tx = reading(&context, &caller, asked.tenant_id.as_ref()).await?;
     let page = PageQuery { limit: asked.limit, cursor: asked.cursor };
     let (limit, after) = (page.limit()?, page.after::<After>()?);
@@ -130,19 +131,6 @@ pub async fn list(
     let page = Page::of(rows, limit, |row| (row.billed_at, row.tenant_id.clone(), row.id.clone()))?;
     let data = page.data.into_iter().map(view).collect::<Result<_, FieldError>>().map_err(Problem::internal)?;
     Ok(Json(Page { data, next_cursor: page.next_cursor }))
-}
-
-/// What Postgres could not even compare.
-fn check(asked: &InvoiceParameters) -> Result<(), FieldError> {
-    for (field, date) in [("issued_from", asked.issued_from), ("issued_to", asked.issued_to)] {
-        if date.is_some_and(|date| !(1970..=9999).contains(&date.year())) {
-            return Err(FieldError::new(field, "is not a date of an invoice", "use a year from 1970 to 9999"));
-        }
-    }
-    if asked.number.as_ref().is_some_and(|number| number.contains('\0')) {
-        return Err(FieldError::new("number", "holds a NUL character", "use a number as it is printed"));
-    }
-    Ok(())
 }
 
 fn view(row: Row) -> Result<InvoiceRow, FieldError> {

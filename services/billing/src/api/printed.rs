@@ -1,8 +1,11 @@
-//! A document in the form that a caller prefers: as it was recorded (JSON), for a spreadsheet (CSV), or as a page.
+//! Issued documents: what a list of them may be asked for, and one in the form that a caller prefers: as it was recorded (JSON),
+//! for a spreadsheet (CSV), or as a page.
 
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
+use chrono::{Datelike, NaiveDate};
 use serde::Deserialize;
+use talea_domain::error::FieldError;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -23,6 +26,23 @@ impl FormatParameters {
     pub fn chosen(&self, headers: &HeaderMap) -> DocumentFormat {
         self.format.unwrap_or_else(|| accepted(headers))
     }
+}
+
+/// Refuses what Postgres could not even compare.
+pub fn check_asked(
+    issued_from: Option<NaiveDate>,
+    issued_to: Option<NaiveDate>,
+    number: Option<&str>,
+) -> Result<(), FieldError> {
+    for (field, date) in [("issued_from", issued_from), ("issued_to", issued_to)] {
+        if date.is_some_and(|date| !(1970..=9999).contains(&date.year())) {
+            return Err(FieldError::new(field, "is not a date of an issued document", "use a year from 1970 to 9999"));
+        }
+    }
+    if number.is_some_and(|number| number.contains('\0')) {
+        return Err(FieldError::new("number", "holds a NUL character", "use a number as it is printed"));
+    }
+    Ok(())
 }
 
 /// The first of the kinds that can be given, in the order in which the header names them.
